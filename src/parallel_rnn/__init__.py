@@ -1,0 +1,27 @@
+"""Nonlinear recurrences evaluated in parallel over time, in JAX and Equinox."""
+
+import importlib.metadata
+
+from . import cells as cells
+from ._adjoint import AbstractAdjoint as AbstractAdjoint
+from ._adjoint import ImplicitAdjoint as ImplicitAdjoint
+from ._recurrence import AbstractRecurrence as AbstractRecurrence
+from ._recurrence import AssociativeScan as AssociativeScan
+from ._recurrence import SequentialScan as SequentialScan
+from ._scan import scan as scan
+from ._solution import RESULTS as RESULTS
+from ._solution import Solution as Solution
+from ._solution import SolveError as SolveError
+from ._solve import solve as solve
+from ._solver import DEER as DEER
+from ._solver import AbstractSolver as AbstractSolver
+from ._solver import QuasiDEER as QuasiDEER
+from ._solver import Sequential as Sequential
+from ._transition import AbstractTransition as AbstractTransition
+from ._transition import Dense as Dense
+from ._transition import Diagonal as Diagonal
+from ._types import HasDiagonal as HasDiagonal
+from ._types import HasJacobian as HasJacobian
+from ._types import HasProjection as HasProjection
+
+__version__ = importlib.metadata.version("parallel_rnn")

@@ -1,0 +1,92 @@
+"""The user's recurrence on flat state vectors, as every solver sees it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ._types import HasDiagonal, HasJacobian, HasProjection, State
+
+
+class FlatRecurrence(eqx.Module):
+    """One step of the recurrence with the state as one vector of D numbers.
+
+    `step(s, x)` is the function as the user wrote it; derivatives are taken of it. The others
+    are what the iteration calls: they see the projected input `project(x)`, and the closed
+    forms are `None` where the cell does not offer them.
+    """
+
+    step: Callable[[Array, Any], Array]
+    project: Callable[[Any], Any]
+    projected_step: Callable[[Array, Any], Array]
+    value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None
+    value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
+
+
+def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
+    """Close over everything that `f` refers to, so that gradients reach it.
+
+    **Arguments:**
+
+    - `f`: the user's step, `f(state, x) -> state`.
+    - `s0`: the initial state.
+    - `x`: the shapes of one input.
+
+    `equinox.filter_closure_convert` turns a cell into a function and its arrays; the closed
+    forms are looked up before that, because the converted function has forgotten them.
+    """
+    flat_s0, unravel = ravel_pytree(s0)
+    project, projected_step = _split(f)
+    z = eqx.filter_eval_shape(project, x)
+
+    def value(step: Callable) -> Callable:
+        return lambda s, x: ravel_pytree(step(unravel(s), x))[0]
+
+    def value_and_diag(s: Array, x: Any) -> tuple[Array, Array]:
+        new, diag = projected_step.value_and_diag(unravel(s), x)
+        return ravel_pytree(new)[0], ravel_pytree(diag)[0]
+
+    def value_and_jacobian(s: Array, x: Any) -> tuple[Array, Array]:
+        new, jacobian = projected_step.value_and_jacobian(unravel(s), x)
+        return ravel_pytree(new)[0], ravel_jacobian(jacobian, new)
+
+    def offered(fn: Callable, protocol: type) -> Callable | None:
+        if isinstance(projected_step, protocol):
+            return eqx.filter_closure_convert(fn, flat_s0, z)
+        return None
+
+    return FlatRecurrence(
+        step=eqx.filter_closure_convert(value(f), flat_s0, x),
+        project=eqx.filter_closure_convert(project, x),
+        projected_step=eqx.filter_closure_convert(value(projected_step), flat_s0, z),
+        value_and_diag=offered(value_and_diag, HasDiagonal),
+        value_and_jacobian=offered(value_and_jacobian, HasJacobian),
+    )
+
+
+def _split(f: Callable) -> tuple[Callable, Callable]:
+    if isinstance(f, HasProjection):
+        return f.project, f.recurrent
+    return lambda x: x, f
+
+
+def ravel_jacobian(jacobian: PyTree, state: State) -> Float[Array, "D D"]:
+    """The (D, D) matrix of a Jacobian that is nested as `jax.jacfwd` nests it.
+
+    Block (i, j), the derivative of leaf i with respect to leaf j, has the shape of leaf i
+    followed by the shape of leaf j.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    rows = structure.flatten_up_to(jacobian)
+    blocks = [
+        [
+            jnp.reshape(block, (out.size, into.size))
+            for block, into in zip(structure.flatten_up_to(row), leaves, strict=True)
+        ]
+        for row, out in zip(rows, leaves, strict=True)
+    ]
+    return jnp.block(blocks)

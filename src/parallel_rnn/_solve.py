@@ -1,0 +1,136 @@
+"""The entry point: checks what the user passed, flattens it, solves, and unflattens."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+
+from ._adjoint import AbstractAdjoint, ImplicitAdjoint
+from ._check import check_length, check_options, check_state, check_step
+from ._flat import flatten_recurrence
+from ._solution import RESULTS, Solution, check_result
+from ._solver import AbstractSolver, QuasiDEER
+from ._types import Inputs, State, Trace
+from ._window import Windows, solve_windows, window_length
+
+
+def solve(
+    f: Callable[[Any, Any], Any],
+    s0: State,
+    xs: Inputs | None,
+    solver: AbstractSolver = QuasiDEER(),
+    *,
+    length: int | None = None,
+    guess: State | Literal["zeros"] | None = None,
+    window: int | Literal["auto"] | None = "auto",
+    max_steps: int | None = None,
+    adjoint: AbstractAdjoint = ImplicitAdjoint(),
+    trace: Trace | None = None,
+    throw: bool = True,
+) -> Solution:
+    """Find all states of s_t = f(s_{t-1}, x_t), t = 1..T.
+
+    **Arguments:**
+
+    - `f`: one step, `f(state, x) -> state`. Any callable; parameters that it closes over, or
+      holds as an `equinox.Module`, can be differentiated. A cell that offers `value_and_diag`,
+      `value_and_jacobian` or `project` (see `parallel_rnn.cells`) is evaluated through them.
+    - `s0`: the initial state, a PyTree of float arrays of one dtype with D numbers in all.
+    - `xs`: the inputs, a PyTree of arrays with a leading axis of length T, or `None` with
+      `length`.
+    - `solver`: `QuasiDEER()`, `DEER()` or `Sequential()`.
+    - `length`: T, needed when `xs` is `None`.
+    - `guess`: the trajectory to start from. `None` repeats the state before each window;
+      `"zeros"`; or a PyTree like the answer.
+    - `window`: windows of this many steps are solved one after the other. `"auto"` takes a
+      length that suits the platform, the solver and D; `None` solves the whole sequence at once,
+      as the paper does.
+    - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
+      which is always enough for the undamped solvers.
+    - `adjoint`: how the answer is differentiated.
+    - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
+      iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
+      `window=None` or a number, because the shape of the trace depends on it.
+    - `throw`: raise when the solve fails. `False` returns the states reached and the reason.
+
+    **Returns:** a `Solution`.
+
+    **Raises:** `ValueError` and `TypeError` for arguments that do not fit together;
+    `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
+    """
+    state_type = check_state(s0)
+    length = check_length(xs, length)
+    check_options(solver, window, max_steps, guess, trace, state_type, length)
+    check_step(f, state_type, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs))
+    solution = _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace)
+    return check_result(solution) if throw else solution
+
+
+@eqx.filter_jit
+def _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace) -> Solution:
+    flat_s0, unravel = ravel_pytree(s0)
+    if length == 0:
+        return _empty(unravel, flat_s0)
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+    recurrence = flatten_recurrence(f, s0, x)
+    window = window_length(window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
+    max_steps = solver.default_max_steps(window) if max_steps is None else max_steps
+
+    def run(fixed: PyTree) -> tuple[Array, tuple]:
+        recurrence, s0, xs, guess, solver = fixed
+        found = solve_windows(
+            solver, recurrence, s0, xs, guess, window, max_steps, _on_trees(trace, unravel), length
+        )
+        return found.states, eqx.tree_at(lambda w: w.states, found, None)
+
+    fixed = (recurrence, flat_s0, xs, _flat_guess(guess, flat_s0, length), solver)
+    states, found = adjoint.apply(run, recurrence.step, flat_s0, xs, fixed)
+    finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
+    bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
+    return Solution(
+        value=jax.vmap(unravel)(states),
+        result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
+        stats=dict(
+            num_steps=found.num_steps,
+            num_windows=jnp.asarray(-(-length // window)),
+            window=jnp.asarray(window),
+            max_steps=jnp.asarray(max_steps),
+            residual=found.residual,
+            num_verified=found.num_verified,
+        ),
+        trace=found.trace,
+    )
+
+
+def _inexact_leaves(tree: PyTree) -> list[Array]:
+    return jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+
+
+def _flat_guess(guess: Any, s0: Array, length: int) -> Array | None:
+    if guess is None:
+        return None
+    if isinstance(guess, str):
+        return jnp.zeros((length, s0.size), s0.dtype)
+    return jax.vmap(lambda state: ravel_pytree(state)[0])(guess)
+
+
+def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:
+    """The user's trace function sees the states as the user shaped them."""
+    if trace is None:
+        return None
+    return lambda step, states, residual: trace(step, jax.vmap(unravel)(states), residual)
+
+
+def _empty(unravel: Callable, s0: Array) -> Solution:
+    zero = jnp.zeros((), int)
+    counts = dict.fromkeys(("num_steps", "num_windows", "window", "max_steps", "num_verified"), zero)
+    return Solution(
+        value=jax.vmap(unravel)(jnp.zeros((0, s0.size), s0.dtype)),
+        result=RESULTS.successful,
+        stats={**counts, "residual": jnp.zeros((), s0.dtype)},
+        trace=None,
+    )

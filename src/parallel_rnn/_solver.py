@@ -1,0 +1,195 @@
+"""The named methods. Each fills in what the loop leaves open: the transition and the step."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._flat import FlatRecurrence
+from ._iterate import Iterate, Tolerance, TraceBuffer, iterate
+from ._recurrence import AbstractRecurrence, apply, default_recurrence
+from ._solution import RESULTS
+from ._transition import AbstractTransition, Dense, Diagonal
+from ._types import Inputs
+
+# (rtol, atol) for states of each precision. The residual of one step is a few roundings; these
+# leave room for the sum of D products and are met long before the iteration stalls.
+DEFAULT_TOLERANCES = {
+    "float64": (1e-11, 1e-12),
+    "float32": (1e-5, 1e-6),
+    "bfloat16": (3e-2, 1e-2),
+    "float16": (3e-3, 1e-3),
+}
+
+
+class Window(eqx.Module):
+    """What there is to solve: the recurrence over a stretch of T steps.
+
+    `inputs` are already projected. `guess` is where an iteration starts.
+    """
+
+    recurrence: FlatRecurrence
+    s0: Float[Array, " D"]
+    inputs: Inputs
+    guess: Float[Array, "T D"]
+
+
+class AbstractSolver(eqx.Module):
+    """A way to find all states of a window."""
+
+    @abc.abstractmethod
+    def run(self, window: Window, max_steps: Array | int, trace: TraceBuffer) -> Iterate:
+        """Solve one window."""
+
+    @abc.abstractmethod
+    def default_max_steps(self, window: int) -> int:
+        """A number of iterations that is always enough for a window of this length."""
+
+    @abc.abstractmethod
+    def numbers_per_step(self, state_size: int) -> int:
+        """How many numbers of working memory one step of the sequence takes, about."""
+
+
+class Sequential(AbstractSolver):
+    """One step after another by `jax.lax.scan`. The reference, and often the fastest on a CPU."""
+
+    def run(self, window, max_steps, trace):
+        del max_steps
+
+        def step(s, x):
+            s = window.recurrence.projected_step(s, x)
+            return s, s
+
+        _, states = jax.lax.scan(step, window.s0, window.inputs)
+        finite = jnp.all(jnp.isfinite(states), axis=1)
+        residual = jnp.zeros((), states.dtype)
+        return Iterate(
+            states=states,
+            num_steps=jnp.zeros((), int),
+            done=jnp.asarray(True),
+            result=RESULTS.where(jnp.all(finite), RESULTS.successful, RESULTS.nonfinite_state),
+            residual=jnp.where(jnp.all(finite), residual, jnp.inf),
+            num_verified=jnp.sum(jnp.cumprod(finite)),
+            trace=trace.write(trace.empty(states), jnp.zeros((), int), states, residual),
+        )
+
+    def default_max_steps(self, window):
+        del window
+        return 0
+
+    def numbers_per_step(self, state_size):
+        return state_size
+
+
+class AbstractNewton(AbstractSolver):
+    """The undamped methods: replace the recurrence by its linearisation and solve that.
+
+    With y the current states, step t becomes s_t = f(y_{t-1}, x_t) + A_t (s_{t-1} - y_{t-1}),
+    a linear recurrence with b_t = f(y_{t-1}, x_t) - A_t y_{t-1} (Lim et al. 2024, eq. 3 to 5).
+    """
+
+    transition: eqx.AbstractVar[AbstractTransition]
+    recurrence: eqx.AbstractVar[AbstractRecurrence | None]
+    rtol: eqx.AbstractVar[Any]
+    atol: eqx.AbstractVar[Any]
+
+    def run(self, window, max_steps, trace):
+        recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+
+        def linearise(previous):
+            return self.transition.linearise(window.recurrence, previous, window.inputs)
+
+        def advance(values, A, states, num_verified):
+            # States before `num_verified` are right, and so is the value of the step after
+            # them, being f of a right state. They are constants of the linear recurrence: A = 0
+            # there and b is the state. Products of Jacobians, which may overflow, then begin
+            # behind them, so every iteration verifies at least one more step, in floating point
+            # as on paper: T iterations are always enough.
+            index = jnp.arange(states.shape[0])
+            fixed = _column(index <= num_verified, A)
+            A = jnp.where(fixed, 0, A)
+            previous = jnp.concatenate([window.s0[None], states[:-1]])
+            b = jnp.where(
+                _column(index < num_verified, states), states, values - apply(A, previous)
+            )
+            following = recurrence(A, b)
+            # Far from the answer a linearisation may overflow. Such states start again from 0.
+            return jnp.where(jnp.isfinite(following), following, 0)
+
+        return iterate(
+            linearise,
+            advance,
+            _tolerance(self.rtol, self.atol, window.guess.dtype),
+            window.s0,
+            window.guess,
+            jnp.asarray(max_steps),
+            trace,
+        )
+
+    def default_max_steps(self, window):
+        return window
+
+    def numbers_per_step(self, state_size):
+        return self.transition.numbers_per_step(state_size)
+
+
+class DEER(AbstractNewton):
+    """Newton's method on the whole trajectory, with the dense Jacobian of every step.
+
+    Converges quadratically near the answer and is exact after at most T iterations. One
+    iteration takes T D^2 memory, and T D^3 operations with `AssociativeScan`, T D^2 with
+    `SequentialScan` (beside the Jacobians themselves).
+
+    **Arguments:**
+
+    - `rtol`, `atol`: a step is accepted where |s_t - f(s_{t-1}, x_t)| <= atol + rtol |s_t| in
+      every component. `None` takes them from the dtype of the state (float64: 1e-11, 1e-12;
+      float32: 1e-5, 1e-6; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`, new
+      Python numbers compile again and arrays do not.
+    - `recurrence`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
+      platform that the computation starts on.
+
+    References: Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over
+    the sequence length", ICLR 2024; Gonzalez, Warrington, Smith and Linderman, "Towards scalable
+    and stable parallelization of nonlinear RNNs", NeurIPS 2024.
+    """
+
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Dense()
+
+
+class QuasiDEER(AbstractNewton):
+    """Newton's method with only the diagonal of every Jacobian.
+
+    Has the same answer as `DEER`, at T D memory and operations an iteration. Converges linearly:
+    fast where the diagonal dominates the Jacobian, and after at most T iterations in any case.
+
+    **Arguments:** as for `DEER`.
+
+    References: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
+    parallelization of nonlinear RNNs", NeurIPS 2024, section 4.1.
+    """
+
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Diagonal()
+
+
+def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
+    defaults = DEFAULT_TOLERANCES[jnp.dtype(dtype).name]
+    given = (rtol, atol)
+    chosen = [
+        default if value is None else value for value, default in zip(given, defaults, strict=True)
+    ]
+    return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))
+
+
+def _column(flags: Array, like: Array) -> Array:
+    """Flags (T,) with as many trailing axes as `like` has, to select along time."""
+    return jnp.reshape(flags, (-1,) + (1,) * (like.ndim - 1))

@@ -1,0 +1,47 @@
+"""Names for the things that pass between modules, and what a cell may offer beside its call."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from jaxtyping import Array, Float, PyTree
+
+State: TypeAlias = PyTree[Float[Array, "..."]]
+Inputs: TypeAlias = PyTree[Array]
+
+# The Jacobians of all steps: dense (T, D, D) or diagonal (T, D).
+Jacobians: TypeAlias = Float[Array, "T D D"] | Float[Array, "T D"]
+
+# trace(step, states, residual): what to keep of every iterate.
+Trace: TypeAlias = Callable[[Array, State, Array], PyTree]
+
+
+@runtime_checkable
+class HasDiagonal(Protocol):
+    """A cell that knows the diagonal of its Jacobian in closed form."""
+
+    def value_and_diag(self, state: Any, x: Any) -> tuple[Any, Any]:
+        """Return `f(state, x)` and the diagonal of ∂f/∂state, both shaped like `state`."""
+        ...
+
+
+@runtime_checkable
+class HasJacobian(Protocol):
+    """A cell that knows its Jacobian in closed form."""
+
+    def value_and_jacobian(self, state: Any, x: Any) -> tuple[Any, Any]:
+        """Return `f(state, x)` and ∂f/∂state, nested as `jax.jacfwd` nests it."""
+        ...
+
+
+@runtime_checkable
+class HasProjection(Protocol):
+    """A cell that splits into a part that sees only the input and a part that sees the state.
+
+    `cell(state, x)` equals `cell.recurrent(state, cell.project(x))`. Iterations change the
+    states but not the inputs, so the solver projects every input once. `recurrent` may
+    offer the closed forms above, with the projected input as its second argument.
+    """
+
+    recurrent: Any
+
+    def project(self, x: Any) -> Any: ...

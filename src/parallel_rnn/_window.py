@@ -1,0 +1,118 @@
+"""Windows: a long sequence as stretches that are solved in parallel, one stretch after another.
+
+A stretch of W steps needs memory for W steps only, starts from a state that is already right,
+and takes at most W iterations.
+"""
+
+import math
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ._flat import FlatRecurrence
+from ._iterate import Iterate, TraceBuffer
+from ._recurrence import platform
+from ._solution import RESULTS
+from ._solver import AbstractSolver, Window
+from ._types import Inputs, Trace
+
+# Working memory of one window, in bytes. On a CPU the transitions of a window stay in the
+# cache of a core between the pass that makes them and the scan that reads them. On a GPU a
+# window has to be long enough to fill the device, and only memory bounds it.
+WINDOW_BYTES = {"cpu": 2**20, "gpu": 2**30, "tpu": 2**30}
+SHORTEST_WINDOW = 64
+
+
+class Windows(eqx.Module):
+    """The answer before it is unflattened: all states, and the counts over the windows."""
+
+    states: Float[Array, "T D"]
+    result: Any
+    num_steps: Array
+    residual: Array
+    num_verified: Array
+    trace: PyTree
+
+
+def window_length(
+    window: int | None | Literal["auto"],
+    solver: AbstractSolver,
+    length: int,
+    state_size: int,
+    itemsize: int,
+) -> int:
+    """The number of steps in a window: what was asked for, at most the whole sequence."""
+    if window is None:
+        return length
+    if window == "auto":
+        bytes_per_step = itemsize * max(1, solver.numbers_per_step(state_size))
+        budget = WINDOW_BYTES[platform()]
+        window = max(SHORTEST_WINDOW, budget // bytes_per_step)
+    return min(window, length)
+
+
+def solve_windows(
+    solver: AbstractSolver,
+    recurrence: FlatRecurrence,
+    s0: Float[Array, " D"],
+    xs: Inputs,
+    guess: Float[Array, "T D"] | None,
+    window: int,
+    max_steps: int,
+    trace: Trace | None,
+    length: int,
+) -> Windows:
+    """Solve the windows in turn, each from the last state of the one before.
+
+    All windows have the same length, so that one program serves all: the last reaches back over
+    steps that are already solved when the length is no multiple of the window. After a failure
+    the remaining windows keep their guess.
+    """
+    num_windows = math.ceil(length / window)
+    buffer = TraceBuffer(trace, max_steps + 1)
+
+    def solve_window(start: Array, states: Float[Array, "T D"], allowed: Array | int) -> Iterate:
+        before = jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
+        inputs = jax.vmap(recurrence.project)(_slice(xs, start, window))
+        if guess is None:
+            own_guess = jnp.broadcast_to(before, (window, s0.size))
+        else:
+            own_guess = _slice(states, start, window)
+        return solver.run(Window(recurrence, before, inputs, own_guess), allowed, buffer)
+
+    initial = jnp.broadcast_to(s0, (length, s0.size)) if guess is None else guess
+    if num_windows == 1:
+        only = solve_window(jnp.zeros((), int), initial, max_steps)
+        return Windows(
+            only.states, only.result, only.num_steps, only.residual, only.num_verified, only.trace
+        )
+
+    # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
+    # states of the batch in every turn. A window after a failure is allowed no step.
+    def turn(so_far: Windows, index: Array) -> tuple[Windows, PyTree]:
+        ok = so_far.result == RESULTS.successful
+        start = jnp.minimum(index * window, length - window)
+        now = solve_window(start, so_far.states, jnp.where(ok, max_steps, 0))
+        following = Windows(
+            states=jax.lax.dynamic_update_slice_in_dim(so_far.states, now.states, start, 0),
+            result=RESULTS.where(ok, now.result, so_far.result),
+            num_steps=so_far.num_steps + now.num_steps,
+            residual=jnp.maximum(so_far.residual, now.residual),
+            num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
+            trace=None,
+        )
+        return following, now.trace
+
+    zero = jnp.zeros((), int)
+    nothing = Windows(initial, RESULTS.successful, zero, jnp.zeros((), s0.dtype), zero, None)
+    answer, traces = jax.lax.scan(turn, nothing, jnp.arange(num_windows))
+    return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
+
+
+def _slice(tree: PyTree, start: Array, size: int) -> PyTree:
+    return jax.tree.map(
+        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree
+    )
