@@ -60,6 +60,8 @@ class ImplicitAdjoint(AbstractAdjoint):
 
     def apply(self, run, step, s0, xs, fixed):
         recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+        arrays, rest = eqx.partition(fixed, eqx.is_inexact_array)
+        fixed = eqx.combine(jax.lax.stop_gradient(arrays), rest)
         return _implicit(step, s0, xs, fixed, run=run, recurrence=recurrence)
 
 

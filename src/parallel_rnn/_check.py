@@ -5,7 +5,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ._solver import DEFAULT_TOLERANCES, AbstractSolver
@@ -18,10 +17,9 @@ def check_state(s0: PyTree) -> PyTree:
     if not leaves:
         raise ValueError("`s0` holds no array. Pass the initial state, for example `jnp.zeros(3)`.")
     for leaf in leaves:
-        if not eqx.is_inexact_array(leaf) or leaf.dtype.name not in DEFAULT_TOLERANCES:
-            kind = getattr(leaf, "dtype", type(leaf).__name__)
+        if leaf.dtype.name not in DEFAULT_TOLERANCES:
             raise TypeError(
-                f"`s0` has a leaf of type {kind}, but a state must consist of real floating-point "
+                f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real floating-point "
                 "JAX arrays, because Newton's method differentiates with respect to it. Convert "
                 "it with `jnp.asarray(s0, jnp.float32)`, or pass counters and flags through `xs`."
             )
@@ -53,9 +51,9 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
         return length
     lengths = set()
     for leaf in leaves:
-        if jnp.ndim(leaf) == 0:
+        if leaf.ndim == 0:
             raise ValueError(
-                f"`xs` has a leaf without axes ({leaf!r}); every leaf needs a leading time axis. "
+                f"`xs` has a leaf without axes ({leaf}); every leaf needs a leading time axis. "
                 "Let `f` close over constants instead."
             )
         lengths.add(leaf.shape[0])
@@ -101,7 +99,7 @@ def check_options(
         wanted = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype), state_type
         )
-        if (found := jax.eval_shape(lambda: guess)) != wanted:
+        if not _same(found := jax.eval_shape(lambda: guess), wanted):
             raise ValueError(
                 f"`guess` is {_show(found)}, but the states are {_show(wanted)}. A guess needs the "
                 "structure and dtype of `s0` with a leading axis for the steps."

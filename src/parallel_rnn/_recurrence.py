@@ -1,7 +1,6 @@
 """Linear recurrences s_t = A_t s_{t-1} + b_t, solved for all t.
 
-A_t is dense, (T, D, D), or diagonal, (T, D). The initial state is already part of b_1, so the
-recurrence starts from zero and A_1 is never used.
+A_t is dense, (T, D, D), or diagonal, (T, D). The recurrence starts from zero.
 """
 
 import abc
@@ -9,7 +8,7 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._types import Jacobians
 
@@ -37,11 +36,19 @@ class AbstractRecurrence(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, A: Jacobians, b: Float[Array, "T D"], reverse: bool = False
+        self,
+        A: Jacobians,
+        b: Float[Array, "T D"],
+        begin: Int[Array, ""] | int = 0,
+        reverse: bool = False,
     ) -> Float[Array, "T D"]:
-        """Return s_1, ..., s_T of s_t = A_t s_{t-1} + b_t with s_0 = 0.
+        """Return all s_t of s_t = A_t s_{t-1} + b_t with s = 0 before the first.
 
-        With `reverse` the recurrence runs from the end: s_t = A_t s_{t+1} + b_t.
+        **Arguments:**
+
+        - `begin`: A_t counts as zero for t <= begin (t from 0), whatever it holds, NaN included:
+          s_t = b_t there.
+        - `reverse`: run from the end, s_t = A_t s_{t+1} + b_t; goes with `begin=0` only.
         """
 
 
@@ -51,13 +58,14 @@ class SequentialScan(AbstractRecurrence):
     The fastest way on a CPU, where it reads A once at about memory bandwidth.
     """
 
-    def __call__(self, A, b, reverse=False):
+    def __call__(self, A, b, begin=0, reverse=False):
         def step(s, element):
-            A_t, b_t = element
-            s = apply(A_t, s) + b_t
+            A_t, b_t, joined = element
+            s = jnp.where(joined, apply(A_t, s) + b_t, b_t)
             return s, s
 
-        return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b), reverse=reverse)[1]
+        joined = jnp.ones(len(b), bool) if reverse else jnp.arange(len(b)) > begin
+        return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b, joined), reverse=reverse)[1]
 
 
 class AssociativeScan(AbstractRecurrence):
@@ -67,8 +75,12 @@ class AssociativeScan(AbstractRecurrence):
     D^3 (dense) operations a composition. The way for a GPU.
     """
 
-    def __call__(self, A, b, reverse=False):
+    def __call__(self, A, b, begin=0, reverse=False):
         dense = A.ndim > b.ndim
+        # A product over the steps up to `begin` may overflow, and 0 x inf would spoil its b.
+        if not reverse:
+            joined = jnp.reshape(jnp.arange(len(b)) > begin, (-1,) + (1,) * (A.ndim - 1))
+            A = jnp.where(joined, A, 0)
 
         # (A2, b2) after (A1, b1) is the map s -> A2 (A1 s + b1) + b2.
         def after(first, second):

@@ -38,6 +38,7 @@ def scan(
 
     **Raises:** what `solve` raises.
     """
+    init, xs = jax.tree.map(jnp.asarray, (init, xs))
     length = check_length(xs, length)
     guess = solve_options.pop("guess", None)
 

@@ -62,10 +62,11 @@ def solve(
     **Raises:** `ValueError` and `TypeError` for arguments that do not fit together;
     `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
     """
+    s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
     state_type = check_state(s0)
     length = check_length(xs, length)
     check_options(solver, window, max_steps, guess, trace, state_type, length)
-    check_step(f, state_type, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs))
+    check_step(f, state_type, _one_input(xs))
     solution = _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace)
     return check_result(solution) if throw else solution
 
@@ -75,12 +76,11 @@ def _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace) 
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0:
         return _empty(unravel, flat_s0)
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
-    recurrence = flatten_recurrence(f, s0, x)
+    recurrence = flatten_recurrence(f, s0, _one_input(xs))
     window = window_length(window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps
 
-    def run(fixed: PyTree) -> tuple[Array, tuple]:
+    def run(fixed: PyTree) -> tuple[Array, PyTree]:
         recurrence, s0, xs, guess, solver = fixed
         found = solve_windows(
             solver, recurrence, s0, xs, guess, window, max_steps, _on_trees(trace, unravel), length
@@ -104,6 +104,11 @@ def _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace) 
         ),
         trace=found.trace,
     )
+
+
+def _one_input(xs: Inputs) -> PyTree:
+    """The shapes of the input of one step."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
 
 
 def _inexact_leaves(tree: PyTree) -> list[Array]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ._flat import FlatRecurrence
 from ._iterate import Iterate, Tolerance, TraceBuffer, iterate
-from ._recurrence import AbstractRecurrence, apply, default_recurrence
+from ._recurrence import AbstractRecurrence, default_recurrence
 from ._solution import RESULTS
 from ._transition import AbstractTransition, Dense, Diagonal
 from ._types import Inputs
@@ -63,7 +63,7 @@ class Sequential(AbstractSolver):
             s = window.recurrence.projected_step(s, x)
             return s, s
 
-        _, states = jax.lax.scan(step, window.s0, window.inputs)
+        _, states = jax.lax.scan(step, window.s0, window.inputs, window.guess.shape[0])
         finite = jnp.all(jnp.isfinite(states), axis=1)
         residual = jnp.zeros((), states.dtype)
         return Iterate(
@@ -87,8 +87,9 @@ class Sequential(AbstractSolver):
 class AbstractNewton(AbstractSolver):
     """The undamped methods: replace the recurrence by its linearisation and solve that.
 
-    With y the current states, step t becomes s_t = f(y_{t-1}, x_t) + A_t (s_{t-1} - y_{t-1}),
-    a linear recurrence with b_t = f(y_{t-1}, x_t) - A_t y_{t-1} (Lim et al. 2024, eq. 3 to 5).
+    With y the current states, step t becomes s_t = f(y_{t-1}, x_t) + A_t (s_{t-1} - y_{t-1})
+    (Lim et al. 2024, eq. 3 to 5). In terms of the change d_t = s_t - y_t that is the linear
+    recurrence d_t = A_t d_{t-1} + r_t, d_0 = 0, with the residual r_t = f(y_{t-1}, x_t) - y_t.
     """
 
     transition: eqx.AbstractVar[AbstractTransition]
@@ -103,19 +104,14 @@ class AbstractNewton(AbstractSolver):
             return self.transition.linearise(window.recurrence, previous, window.inputs)
 
         def advance(values, A, states, num_verified):
-            # States before `num_verified` are right, and so is the value of the step after
-            # them, being f of a right state. They are constants of the linear recurrence: A = 0
-            # there and b is the state. Products of Jacobians, which may overflow, then begin
-            # behind them, so every iteration verifies at least one more step, in floating point
-            # as on paper: T iterations are always enough.
-            index = jnp.arange(states.shape[0])
-            fixed = _column(index <= num_verified, A)
-            A = jnp.where(fixed, 0, A)
-            previous = jnp.concatenate([window.s0[None], states[:-1]])
-            b = jnp.where(
-                _column(index < num_verified, states), states, values - apply(A, previous)
-            )
-            following = recurrence(A, b)
+            # The first `num_verified` states are right, and so is the value of the step after
+            # them, being f of a right state. The recurrence begins there: no change before it.
+            # So products of Jacobians, which may overflow, start behind what is right, and every
+            # iteration verifies one more step in floating point as on paper: T are enough.
+            index = jnp.arange(states.shape[0])[:, None]
+            residual = jnp.where(index < num_verified, 0, values - states)
+            following = states + recurrence(A, residual, begin=num_verified)
+            following = jnp.where(index == num_verified, values, following)
             # Far from the answer a linearisation may overflow. Such states start again from 0.
             return jnp.where(jnp.isfinite(following), following, 0)
 
@@ -188,8 +184,3 @@ def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
         default if value is None else value for value, default in zip(given, defaults, strict=True)
     ]
     return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))
-
-
-def _column(flags: Array, like: Array) -> Array:
-    """Flags (T,) with as many trailing axes as `like` has, to select along time."""
-    return jnp.reshape(flags, (-1,) + (1,) * (like.ndim - 1))

@@ -76,7 +76,7 @@ def solve_windows(
 
     def solve_window(start: Array, states: Float[Array, "T D"], allowed: Array | int) -> Iterate:
         before = jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
-        inputs = jax.vmap(recurrence.project)(_slice(xs, start, window))
+        inputs = _project(recurrence, _slice(xs, start, window))
         if guess is None:
             own_guess = jnp.broadcast_to(before, (window, s0.size))
         else:
@@ -92,7 +92,8 @@ def solve_windows(
 
     # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
     # states of the batch in every turn. A window after a failure is allowed no step.
-    def turn(so_far: Windows, index: Array) -> tuple[Windows, PyTree]:
+    def turn(carry: tuple[Array, Windows], _: None) -> tuple[tuple[Array, Windows], PyTree]:
+        index, so_far = carry
         ok = so_far.result == RESULTS.successful
         start = jnp.minimum(index * window, length - window)
         now = solve_window(start, so_far.states, jnp.where(ok, max_steps, 0))
@@ -104,12 +105,18 @@ def solve_windows(
             num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
             trace=None,
         )
-        return following, now.trace
+        return (index + 1, following), now.trace
 
     zero = jnp.zeros((), int)
     nothing = Windows(initial, RESULTS.successful, zero, jnp.zeros((), s0.dtype), zero, None)
-    answer, traces = jax.lax.scan(turn, nothing, jnp.arange(num_windows))
+    (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
+
+
+def _project(recurrence: FlatRecurrence, inputs: Inputs) -> Inputs:
+    if not jax.tree.leaves(inputs):
+        return inputs
+    return jax.vmap(recurrence.project)(inputs)
 
 
 def _slice(tree: PyTree, start: Array, size: int) -> PyTree:

@@ -29,8 +29,8 @@ class GRUCell(eqx.Module):
     - `dtype`: of the weights; `None` is JAX's default float.
     """
 
-    weight_ih: Float[Array, "3*D M"]
-    bias: Float[Array, " 3*D"]
+    weight_ih: Float[Array, "gates M"]
+    bias: Float[Array, " gates"]
     recurrent: "GRUGates"
 
     def __init__(
@@ -67,7 +67,7 @@ class GRUCell(eqx.Module):
             (cell.weight_ih, cell.bias, cell.weight_hh, cell.bias_n),
         )
 
-    def project(self, x: Float[Array, " M"]) -> Float[Array, " 3*D"]:
+    def project(self, x: Float[Array, " M"]) -> Float[Array, " gates"]:
         """W x + b of the three gates."""
         return jnp.matmul(x, self.weight_ih.T, precision=HIGHEST) + self.bias
 
@@ -78,15 +78,15 @@ class GRUCell(eqx.Module):
 class GRUGates(eqx.Module):
     """The part of a GRU that sees the state. Its inputs are projections of length 3 D."""
 
-    weight_hh: Float[Array, "3*D D"]
+    weight_hh: Float[Array, "gates D"]
     bias_n: Float[Array, " D"]
 
-    def __call__(self, state: Float[Array, " D"], projected: Float[Array, " 3*D"]) -> Array:
+    def __call__(self, state: Float[Array, " D"], projected: Float[Array, " gates"]) -> Array:
         _, z, n, _ = self._gates(state, projected)
         return n + z * (state - n)
 
     def value_and_diag(
-        self, state: Float[Array, " D"], projected: Float[Array, " 3*D"]
+        self, state: Float[Array, " D"], projected: Float[Array, " gates"]
     ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
         """The step and the diagonal of its Jacobian."""
         value, z, factors = self._value_and_factors(state, projected)
@@ -97,7 +97,7 @@ class GRUGates(eqx.Module):
         return value, diag
 
     def value_and_jacobian(
-        self, state: Float[Array, " D"], projected: Float[Array, " 3*D"]
+        self, state: Float[Array, " D"], projected: Float[Array, " gates"]
     ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
         """The step and its Jacobian."""
         value, z, factors = self._value_and_factors(state, projected)

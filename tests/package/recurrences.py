@@ -1,0 +1,75 @@
+"""The recurrences that the tests solve, and the reference: `jax.lax.scan`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from parallel_rnn.cells import GRUCell
+
+
+def reference(f: Callable, s0: Any, xs: Any, length: int | None = None) -> Any:
+    """All states by `jax.lax.scan`."""
+
+    def step(state, x):
+        state = f(state, x)
+        return state, state
+
+    return jax.lax.scan(step, s0, xs, length)[1]
+
+
+def gru(size: int, length: int, dtype: str = "float64", seed: int = 0):
+    """A GRU whose weights are all different from zero, its initial state and inputs."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    cell = GRUCell(size, size, key=keys[0], dtype=jnp.dtype(dtype))
+    s0 = 0.5 * jax.random.normal(keys[1], (size,), dtype)
+    return cell, s0, jax.random.normal(keys[2], (length, size), dtype)
+
+
+class Pair(eqx.Module):
+    """A recurrence whose state and inputs are PyTrees: two coupled tanh layers."""
+
+    a: Array
+    b: Array
+
+    def __init__(self, key: Array):
+        key_a, key_b = jax.random.split(key)
+        self.a = 0.4 * jax.random.normal(key_a, (3, 2))
+        self.b = 0.4 * jax.random.normal(key_b, (2, 3))
+
+    def __call__(self, state: dict, x: tuple) -> dict:
+        kick, (gain, count) = x
+        slow = jnp.tanh(self.b @ state["fast"].ravel() + kick)
+        fast = 0.5 * state["fast"] + gain * jnp.tanh(self.a @ state["slow"])[:, None]
+        return {"fast": fast + 0.01 * count.astype(fast.dtype), "slow": slow}
+
+
+def pair(length: int):
+    """A `Pair` with its initial state and inputs, one of them integer."""
+    keys = jax.random.split(jax.random.key(1), 3)
+    s0 = {"fast": jnp.ones((3, 1)), "slow": jnp.zeros(2)}
+    xs = (
+        jax.random.normal(keys[0], (length, 2)),
+        (jax.random.normal(keys[1], (length,)), jnp.arange(length)),
+    )
+    return Pair(keys[2]), s0, xs
+
+
+def logistic(state: Array, x: Array) -> Array:
+    """The chaotic logistic map, pushed by the input. Products of its Jacobians explode."""
+    return jnp.clip(3.9 * state * (1 - state) + x, 0.0, 1.0)
+
+
+def largest_difference(found: Any, wanted: Any) -> float:
+    """The largest absolute difference between two PyTrees of equal structure."""
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
+    differences = []
+    for a, b in pairs:
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        differences.append(float(jnp.max(jnp.abs(a - b), initial=0)))
+    return max(differences)

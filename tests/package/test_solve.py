@@ -1,0 +1,308 @@
+"""`solve` finds the states that `jax.lax.scan` finds, however it is asked to."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from recurrences import gru, largest_difference, logistic, pair, reference
+
+from parallel_rnn import (
+    DEER,
+    RESULTS,
+    AssociativeScan,
+    QuasiDEER,
+    Sequential,
+    SequentialScan,
+    SolveError,
+    solve,
+)
+
+BACKENDS = [AssociativeScan(), SequentialScan()]
+NEWTON = [DEER, QuasiDEER]
+SOLVERS = [Sequential(), *(method(recurrence=b) for method in NEWTON for b in BACKENDS)]
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+
+
+def name(thing):
+    parts = [type(thing).__name__, type(getattr(thing, "recurrence", None)).__name__]
+    return "-".join(part for part in parts if part != "NoneType")
+
+
+@pytest.mark.parametrize("method", [Sequential, *NEWTON])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("length", "size"), [(1, 1), (1, 64), (2, 3), (100, 32), (1000, 4), (10_000, 1), (10_000, 64)]
+)
+def test_default_options_equal_lax_scan(method, dtype, length, size):
+    cell, s0, xs = gru(size, length, dtype)
+    states = solve(cell, s0, xs, method()).value
+    assert largest_difference(states, reference(cell, s0, xs)) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+@pytest.mark.parametrize("window", [None, 1, 7, 50, 1000])
+def test_windows_of_any_length(solver, window):
+    cell, s0, xs = gru(5, 123)
+    solution = solve(cell, s0, xs, solver, window=window)
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-10
+    assert solution.stats["num_windows"] == -(-123 // min(window or 123, 123))
+    assert solution.stats["num_verified"] == 123
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_f_without_closed_forms(solver):
+    cell, s0, xs = gru(11, 60)
+    solution = solve(lambda s, x: cell(s, x), s0, xs, solver)
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-10
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+@pytest.mark.parametrize("window", [None, 9])
+def test_pytree_states_and_inputs(solver, window):
+    f, s0, xs = pair(40)
+    solution = solve(f, s0, xs, solver, window=window)
+    assert largest_difference(solution.value, reference(f, s0, xs)) < 1e-10
+
+
+class NestedClosedForms(eqx.Module):
+    """`Pair` with its Jacobian and diagonal nested like its state."""
+
+    f: eqx.Module
+
+    def __call__(self, state, x):
+        return self.f(state, x)
+
+    def value_and_jacobian(self, state, x):
+        return self.f(state, x), jax.jacrev(self.f)(state, x)
+
+    def value_and_diag(self, state, x):
+        nested = jax.jacrev(self.f)(state, x)
+        diag = {
+            leaf: jnp.diagonal(nested[leaf][leaf].reshape(2 * (state[leaf].size,)))
+            for leaf in state
+        }
+        return self.f(state, x), {leaf: diag[leaf].reshape(state[leaf].shape) for leaf in state}
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_closed_forms_of_pytree_states(solver):
+    f, s0, xs = pair(40)
+    plain = solve(f, s0, xs, solver, window=None)
+    nested = solve(NestedClosedForms(f), s0, xs, solver, window=None)
+    assert largest_difference(nested.value, plain.value) < 1e-12
+    assert nested.stats["num_steps"] == plain.stats["num_steps"]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_batch_by_vmap(solver):
+    cell, _, _ = gru(4, 1)
+    s0 = jax.random.normal(jax.random.key(1), (5, 4))
+    # Series of different difficulty, so that they need different numbers of iterations.
+    scales = jnp.array([0.0, 0.1, 1.0, 3.0, 10.0])[:, None, None]
+    xs = scales * jax.random.normal(jax.random.key(2), (5, 70, 4))
+    found = jax.vmap(lambda s, x: solve(cell, s, x, solver, window=30).value)(s0, xs)
+    wanted = jax.vmap(lambda s, x: reference(cell, s, x))(s0, xs)
+    assert largest_difference(found, wanted) < 1e-10
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_batched_state_without_vmap(solver):
+    cell, _, xs = gru(3, 30)
+    batch = jax.random.normal(jax.random.key(1), (4, 3))
+    f = jax.vmap(cell, in_axes=(0, None))
+    solution = solve(f, batch, xs, solver)
+    assert largest_difference(solution.value, reference(f, batch, xs)) < 1e-10
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_no_steps_give_an_empty_answer(solver):
+    f, s0, xs = pair(0)
+    solution = solve(f, s0, xs, solver)
+    assert jax.tree.map(jnp.shape, solution.value) == {"fast": (0, 3, 1), "slow": (0, 2)}
+    assert solution.result == RESULTS.successful
+
+
+def test_no_inputs():
+    solution = solve(lambda s, _: jnp.cos(s), jnp.array([0.3]), None, DEER(), length=50)
+    wanted = reference(lambda s, _: jnp.cos(s), jnp.array([0.3]), None, 50)
+    assert largest_difference(solution.value, wanted) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+def test_dtype_is_kept(solver, dtype):
+    cell, s0, xs = gru(3, 20, dtype)
+    solution = solve(cell, s0, xs, solver)
+    assert solution.value.dtype == dtype
+    assert solution.stats["residual"].dtype == dtype
+
+
+@pytest.mark.parametrize("guess", [None, "zeros", "answer", "noise"])
+@pytest.mark.parametrize("window", [None, 16])
+def test_any_guess_leads_to_the_answer(guess, window):
+    cell, s0, xs = gru(4, 50)
+    wanted = reference(cell, s0, xs)
+    given = {"answer": wanted, "noise": 100 * jax.random.normal(jax.random.key(3), (50, 4))}
+    solution = solve(cell, s0, xs, DEER(), guess=given.get(guess, guess), window=window)
+    assert largest_difference(solution.value, wanted) < 1e-10
+    if guess == "answer":
+        assert solution.stats["num_steps"] == 0
+
+
+@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ends_within_t_iterations_although_products_of_jacobians_overflow(solver, dtype):
+    length = 1500
+    xs = jnp.asarray(0.01 * np.sin(np.arange(length)), dtype)[:, None]
+    s0 = jnp.asarray([0.3], dtype)
+    solver = eqx.tree_at(
+        lambda s: (s.rtol, s.atol), solver, (0.0, 0.0), is_leaf=lambda leaf: leaf is None
+    )
+    solution = solve(logistic, s0, xs, solver, window=None, throw=False)
+    assert solution.result == RESULTS.successful
+    assert 10 < solution.stats["num_steps"] <= length
+    # Chaos doubles a rounding in about one step, so only one step at a time can be compared.
+    previous = jnp.concatenate([s0[None], solution.value[:-1]])
+    step = jax.vmap(logistic)(previous, xs)
+    assert largest_difference(step, solution.value) <= 2 * jnp.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
+def test_after_i_iterations_the_first_i_states_are_exact(solver):
+    length = 60
+    xs = jnp.zeros((length, 1))
+    s0 = jnp.array([0.3])
+    wanted = reference(logistic, s0, xs)
+    solution = solve(logistic, s0, xs, solver, window=None, trace=lambda step, s, r: s)
+    for i in range(int(solution.stats["num_steps"]) + 1):
+        # The chaotic map doubles a rounding error in each step.
+        allowed = 1e-15 * 4.0 ** np.arange(min(i, 12))[:, None]
+        assert (np.abs(solution.trace[i, :12] - wanted[:12])[: len(allowed)] <= allowed).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+@pytest.mark.parametrize("window", [None, 13])
+def test_trace_changes_nothing_and_ends_with_the_answer(solver, window):
+    cell, s0, xs = gru(4, 40)
+    plain = solve(cell, s0, xs, solver, window=window)
+    traced = solve(
+        cell, s0, xs, solver, window=window, trace=lambda step, s, r: (step, jnp.sum(s), r)
+    )
+    assert largest_difference(plain.value, traced.value) == 0
+    assert plain.stats == traced.stats
+    step, total, residual = traced.trace
+    if window is None:
+        last = int(traced.stats["num_steps"])
+        assert step[last] == last
+        np.testing.assert_allclose(total[last], jnp.sum(traced.value), rtol=1e-12)
+        assert residual[last] == traced.stats["residual"]
+        assert jnp.isnan(residual[last + 1 :]).all()
+    else:
+        assert step.shape[0] == 4
+        finals = [row[jnp.isfinite(row)][-1] for row in total[:3]]
+        wanted = [jnp.sum(traced.value[13 * i : 13 * (i + 1)]) for i in range(3)]
+        np.testing.assert_allclose(finals, wanted, rtol=1e-12)
+
+
+def test_trace_sees_states_as_the_user_shaped_them():
+    f, s0, xs = pair(12)
+    solution = solve(f, s0, xs, DEER(), window=None, trace=lambda step, s, r: s["fast"][-1])
+    last = int(solution.stats["num_steps"])
+    assert largest_difference(solution.trace[last], solution.value["fast"][-1]) == 0
+
+
+@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
+def test_the_residual_is_that_of_the_returned_states(solver):
+    cell, s0, xs = gru(4, 40)
+    solver = eqx.tree_at(
+        lambda s: (s.rtol, s.atol), solver, (0.0, 1e-3), is_leaf=lambda leaf: leaf is None
+    )
+    solution = solve(cell, s0, xs, solver, window=None)
+    previous = jnp.concatenate([s0[None], solution.value[:-1]])
+    wanted = jnp.max(jnp.abs(solution.value - jax.vmap(cell)(previous, xs))) / 1e-3
+    np.testing.assert_allclose(solution.stats["residual"], wanted, rtol=1e-6)
+    assert 1e-6 < solution.stats["residual"] <= 1
+
+
+def explode(state, x):
+    return jnp.exp(state) + x
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_recurrence_that_leaves_the_range(solver, window):
+    xs = jnp.zeros((20, 1))
+    solution = solve(explode, jnp.ones(1), xs, solver, window=window, throw=False)
+    finite = int(jnp.sum(jnp.isfinite(reference(explode, jnp.ones(1), xs))))
+    assert solution.result == RESULTS.nonfinite_state
+    assert solution.stats["num_verified"] == finite
+    with pytest.raises(SolveError, match=f"Step {finite + 1} is the first"):
+        solve(explode, jnp.ones(1), xs, solver, window=window)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=name)
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_nan_in_the_inputs(solver, bad):
+    cell, s0, xs = gru(3, 20)
+    xs = xs.at[7, 1].set(bad)
+    if jnp.isinf(bad):  # A GRU saturates at infinite inputs: its states stay finite.
+        cell = lambda state, x: 0.5 * state + x  # noqa: E731
+    solution = solve(cell, s0, xs, solver, throw=False)
+    assert solution.result == RESULTS.nonfinite_input
+    assert solution.stats["num_verified"] == 7
+    with pytest.raises(SolveError, match="inputs contain NaN"):
+        solve(cell, s0, xs, solver)
+
+
+@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
+@pytest.mark.parametrize("window", [None, 20])
+def test_too_few_steps(solver, window):
+    cell, s0, xs = gru(3, 50)
+    solution = solve(cell, s0, xs, solver, window=window, max_steps=1, throw=False)
+    assert solution.result == RESULTS.max_steps_reached
+    verified = int(solution.stats["num_verified"])
+    assert 0 < verified < 50
+    right = reference(cell, s0, xs)[:verified]
+    assert largest_difference(solution.value[:verified], right) < 1e-10
+    with pytest.raises(SolveError, match="max_steps"):
+        solve(cell, s0, xs, solver, window=window, max_steps=1)
+
+
+def test_failure_raises_under_jit():
+    cell, s0, xs = gru(3, 50)
+    with pytest.raises(Exception, match="max_steps"):
+        jax.block_until_ready(
+            jax.jit(lambda xs: solve(cell, s0, xs, DEER(), max_steps=1).value)(xs)
+        )
+
+
+def test_new_weights_inputs_and_tolerances_compile_nothing():
+    traces = 0
+
+    class Counting(eqx.Module):
+        weight: jax.Array
+
+        def __call__(self, state, x):
+            nonlocal traces
+            traces += 1
+            return jnp.tanh(self.weight * state + x)
+
+    for value in (0.1, 0.2, 0.3):
+        f = Counting(jnp.full(3, value))
+        solve(f, jnp.zeros(3), jnp.full((8, 3), value), DEER(atol=jnp.asarray(1e-9 * value)))
+        if value == 0.1:
+            after_first = traces
+    # Each call checks the shapes of `f` once, which is a trace but no compilation.
+    assert traces - after_first <= 2
+
+
+@pytest.mark.parametrize("method", [DEER, QuasiDEER])
+def test_memory_with_a_window_does_not_grow_with_the_length(method):
+    def temporary_bytes(length):
+        cell, s0, xs = gru(8, length, "float32")
+        run = jax.jit(lambda s0, xs: solve(cell, s0, xs, method(), window=100, throw=False).value)
+        return run.lower(s0, xs).compile().memory_analysis().temp_size_in_bytes
+
+    short, long = temporary_bytes(1000), temporary_bytes(100_050)
+    assert long <= short + 1024
