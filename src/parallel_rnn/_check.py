@@ -19,9 +19,10 @@ def check_state(s0: PyTree) -> PyTree:
     for leaf in leaves:
         if leaf.dtype.name not in DEFAULT_TOLERANCES:
             raise TypeError(
-                f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real floating-point "
-                "JAX arrays, because Newton's method differentiates with respect to it. Convert "
-                "it with `jnp.asarray(s0, jnp.float32)`, or pass counters and flags through `xs`."
+                f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real "
+                "floating-point numbers, because Newton's method differentiates with respect to "
+                "it. Convert it with `jnp.asarray(s0, jnp.float32)`, or pass counters and flags "
+                "through `xs`."
             )
     dtypes = sorted({leaf.dtype.name for leaf in leaves})
     if len(dtypes) > 1:
@@ -89,7 +90,7 @@ def check_options(
         _check_count("max_steps", max_steps, 0, "None takes a number that is always enough")
     if trace is not None and window == "auto":
         raise ValueError(
-            '`trace` needs an explicit `window`, because the shape of the trace depends on it and '
+            "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'
         )
     if isinstance(guess, str):
@@ -124,8 +125,8 @@ def check_step(f: Callable, state_type: PyTree, x_type: PyTree) -> None:
         if not _fits(f, x_type, state_type, state_type):
             raise
         raise TypeError(
-            f"`f(state, x)` fails for a state {_show(state_type)} and an input {_show(x_type)}, but "
-            f"`f(x, state)` works: the arguments are swapped. {_SWAP}"
+            f"`f(state, x)` fails for a state {_show(state_type)} and an input {_show(x_type)}, "
+            f"but `f(x, state)` works: the arguments are swapped. {_SWAP}"
         ) from error
     if _same(found, state_type):
         return

@@ -68,7 +68,7 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     )
 
 
-def _split(f: Callable) -> tuple[Callable, Callable]:
+def _split(f: Callable) -> tuple[Callable, Any]:
     if isinstance(f, HasProjection):
         return f.project, f.recurrent
     return lambda x: x, f

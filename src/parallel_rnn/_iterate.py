@@ -45,7 +45,7 @@ def shift(s0: Float[Array, " D"], states: Float[Array, "T D"]) -> Float[Array, "
 
 def iterate(
     linearise: Callable[[Array], tuple[Array, Any]],
-    advance: Callable[[Array, Any, Array, Array], Array],
+    advance: Callable[[Any, Array, Array, Array], Array],
     tolerance: Tolerance,
     s0: Float[Array, " D"],
     guess: Float[Array, "T D"],
@@ -61,7 +61,7 @@ def iterate(
     **Arguments:**
 
     - `linearise`: previous states (T, D) -> values f(s_{t-1}, x_t) (T, D), transitions A.
-    - `advance`: (values, A, states, num_verified) -> the next states (T, D).
+    - `advance`: (A, values, states, num_verified) -> the next states (T, D).
     - `s0`: the state before the first step.
     - `max_steps`: bound on the number of calls of `advance`.
     """
@@ -82,7 +82,7 @@ def iterate(
         result = RESULTS.where(exhausted, RESULTS.max_steps_reached, result)
 
         states = jax.lax.cond(
-            done, lambda: now.states, lambda: advance(values, A, now.states, num_verified)
+            done, lambda: now.states, lambda: advance(A, values, now.states, num_verified)
         )
         return Iterate(
             states=states,

@@ -1,6 +1,6 @@
-"""Linear recurrences s_t = A_t s_{t-1} + b_t, solved for all t.
+"""Linear recurrences, solved for all steps: the backends.
 
-A_t is dense, (T, D, D), or diagonal, (T, D). The recurrence starts from zero.
+The transitions A_t are dense, (T, D, D), or diagonal, (T, D).
 """
 
 import abc
@@ -36,19 +36,32 @@ class AbstractRecurrence(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
+        self, A: Jacobians, b: Float[Array, "T D"], reverse: bool = False
+    ) -> Float[Array, "T D"]:
+        """Return all s_t of s_t = A_t s_{t-1} + b_t, with s = 0 before the first.
+
+        With `reverse` it runs from the end: s_t = A_t s_{t+1} + b_t.
+        """
+
+    @abc.abstractmethod
+    def newton_step(
         self,
         A: Jacobians,
-        b: Float[Array, "T D"],
-        begin: Int[Array, ""] | int = 0,
-        reverse: bool = False,
+        values: Float[Array, "T D"],
+        states: Float[Array, "T D"],
+        num_verified: Int[Array, ""],
     ) -> Float[Array, "T D"]:
-        """Return all s_t of s_t = A_t s_{t-1} + b_t with s = 0 before the first.
+        """Return the next iterate of Newton's method.
 
-        **Arguments:**
+        With y the current states and v_t = f(y_{t-1}, x_t) the values, the recurrence
+        linearised around y is s_t = v_t + A_t (s_{t-1} - y_{t-1}) (Lim et al. 2024, eq. 3 to
+        5). The changes d_t = s_t - y_t follow d_t = A_t d_{t-1} + (v_t - y_t).
 
-        - `begin`: A_t counts as zero for t <= begin (t from 0), whatever it holds, NaN included:
-          s_t = b_t there.
-        - `reverse`: run from the end, s_t = A_t s_{t+1} + b_t; goes with `begin=0` only.
+        The first `num_verified` states are right, and so is the value of the step behind them,
+        being f of a right state. The recurrence begins there. So products of Jacobians, which
+        may overflow, start behind what is right, and every iteration verifies at least one more
+        step in floating point as on paper: T iterations are always enough. States that overflow
+        far from the answer start again from 0.
         """
 
 
@@ -58,14 +71,24 @@ class SequentialScan(AbstractRecurrence):
     The fastest way on a CPU, where it reads A once at about memory bandwidth.
     """
 
-    def __call__(self, A, b, begin=0, reverse=False):
+    def __call__(self, A, b, reverse=False):
         def step(s, element):
-            A_t, b_t, joined = element
-            s = jnp.where(joined, apply(A_t, s) + b_t, b_t)
+            A_t, b_t = element
+            s = apply(A_t, s) + b_t
             return s, s
 
-        joined = jnp.ones(len(b), bool) if reverse else jnp.arange(len(b)) > begin
-        return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b, joined), reverse=reverse)[1]
+        return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b), reverse=reverse)[1]
+
+    def newton_step(self, A, values, states, num_verified):
+        # All in one pass over the arrays: a CPU spends its time on reading them.
+        def step(change, element):
+            t, A_t, value, state = element
+            following = jnp.where(t > num_verified, value + apply(A_t, change), value)
+            following = jnp.where(t < num_verified, state, following)
+            return following - state, finite_or_zero(following)
+
+        elements = (jnp.arange(len(states)), A, values, states)
+        return jax.lax.scan(step, jnp.zeros_like(states[0]), elements)[1]
 
 
 class AssociativeScan(AbstractRecurrence):
@@ -75,12 +98,8 @@ class AssociativeScan(AbstractRecurrence):
     D^3 (dense) operations a composition. The way for a GPU.
     """
 
-    def __call__(self, A, b, begin=0, reverse=False):
+    def __call__(self, A, b, reverse=False):
         dense = A.ndim > b.ndim
-        # A product over the steps up to `begin` may overflow, and 0 x inf would spoil its b.
-        if not reverse:
-            joined = jnp.reshape(jnp.arange(len(b)) > begin, (-1,) + (1,) * (A.ndim - 1))
-            A = jnp.where(joined, A, 0)
 
         # (A2, b2) after (A1, b1) is the map s -> A2 (A1 s + b1) + b2.
         def after(first, second):
@@ -88,6 +107,20 @@ class AssociativeScan(AbstractRecurrence):
             return compose(A2, A1, dense), apply(A2, b1) + b2
 
         return jax.lax.associative_scan(after, (A, b), reverse=reverse)[1]
+
+    def newton_step(self, A, values, states, num_verified):
+        t = jnp.arange(len(states))
+        # Without the zeros a product may overflow, and 0 x inf would spoil what is right.
+        A = jnp.where(jnp.reshape(t > num_verified, (-1,) + (1,) * (A.ndim - 1)), A, 0)
+        t = t[:, None]
+        change = self(A, jnp.where(t < num_verified, 0, values - states))
+        following = jnp.where(t == num_verified, values, states + change)
+        return finite_or_zero(following)
+
+
+def finite_or_zero(s: Array) -> Array:
+    """0 in place of every NaN and infinity."""
+    return jnp.where(jnp.isfinite(s), s, 0)
 
 
 def platform() -> str:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import PyTree
 
 from ._types import State
@@ -63,7 +62,7 @@ class Solution(eqx.Module):
 
 def check_result(solution: Solution) -> Solution:
     """Raise if the solve failed: now where the result is known, at run time under `jit`."""
-    if isinstance(solution.result._value, jax.core.Tracer):
+    if solution.result.is_traced():
         failed = solution.result != RESULTS.successful
         return solution.result.error_if(solution, failed)
     if solution.result != RESULTS.successful:

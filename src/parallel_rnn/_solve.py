@@ -15,7 +15,7 @@ from ._flat import flatten_recurrence
 from ._solution import RESULTS, Solution, check_result
 from ._solver import AbstractSolver, QuasiDEER
 from ._types import Inputs, State, Trace
-from ._window import Windows, solve_windows, window_length
+from ._window import solve_windows, window_length
 
 
 def solve(
@@ -132,7 +132,9 @@ def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:
 
 def _empty(unravel: Callable, s0: Array) -> Solution:
     zero = jnp.zeros((), int)
-    counts = dict.fromkeys(("num_steps", "num_windows", "window", "max_steps", "num_verified"), zero)
+    counts = dict.fromkeys(
+        ("num_steps", "num_windows", "window", "max_steps", "num_verified"), zero
+    )
     return Solution(
         value=jax.vmap(unravel)(jnp.zeros((0, s0.size), s0.dtype)),
         result=RESULTS.successful,

@@ -19,10 +19,10 @@ from ._solution import RESULTS
 from ._solver import AbstractSolver, Window
 from ._types import Inputs, Trace
 
-# Working memory of one window, in bytes. On a CPU the transitions of a window stay in the
-# cache of a core between the pass that makes them and the scan that reads them. On a GPU a
-# window has to be long enough to fill the device, and only memory bounds it.
-WINDOW_BYTES = {"cpu": 2**20, "gpu": 2**30, "tpu": 2**30}
+# What the transitions A_t of one window may take, in bytes. On a CPU they then stay in the cache
+# between the pass that makes them and the one that reads them. On a GPU a window has to be long
+# enough to fill the device, and only memory bounds it.
+WINDOW_BYTES = {"cpu": 2**21, "gpu": 2**30}
 SHORTEST_WINDOW = 64
 
 
@@ -38,7 +38,7 @@ class Windows(eqx.Module):
 
 
 def window_length(
-    window: int | None | Literal["auto"],
+    window: int | Literal["auto"] | None,
     solver: AbstractSolver,
     length: int,
     state_size: int,
@@ -48,9 +48,14 @@ def window_length(
     if window is None:
         return length
     if window == "auto":
-        bytes_per_step = itemsize * max(1, solver.numbers_per_step(state_size))
-        budget = WINDOW_BYTES[platform()]
-        window = max(SHORTEST_WINDOW, budget // bytes_per_step)
+        bytes_per_step = itemsize * solver.numbers_per_step(state_size)
+        if bytes_per_step == 0:
+            return length
+        longest = max(
+            SHORTEST_WINDOW, WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"]) // bytes_per_step
+        )
+        # Of equal length, so that the last window does not reach back far.
+        window = math.ceil(length / math.ceil(length / longest))
     return min(window, length)
 
 
@@ -76,7 +81,7 @@ def solve_windows(
 
     def solve_window(start: Array, states: Float[Array, "T D"], allowed: Array | int) -> Iterate:
         before = jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
-        inputs = _project(recurrence, _slice(xs, start, window))
+        inputs = _slice(xs, start, window)
         if guess is None:
             own_guess = jnp.broadcast_to(before, (window, s0.size))
         else:
@@ -113,13 +118,5 @@ def solve_windows(
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
 
 
-def _project(recurrence: FlatRecurrence, inputs: Inputs) -> Inputs:
-    if not jax.tree.leaves(inputs):
-        return inputs
-    return jax.vmap(recurrence.project)(inputs)
-
-
 def _slice(tree: PyTree, start: Array, size: int) -> PyTree:
-    return jax.tree.map(
-        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree
-    )
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree)

@@ -1,6 +1,7 @@
-"""Cells with closed-form Jacobians. `cell(state, x)` is one step, for `solve` and `lax.scan` alike."""
+"""Cells with closed-form Jacobians. `cell(state, x)` is one step of the recurrence."""
 
 import math
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -34,7 +35,12 @@ class GRUCell(eqx.Module):
     recurrent: "GRUGates"
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, key: PRNGKeyArray, dtype: jnp.dtype | None = None
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        key: PRNGKeyArray,
+        dtype: jnp.dtype | None = None,
     ):
         keys = jax.random.split(key, 4)
         bound = 1 / math.sqrt(hidden_size)
@@ -67,44 +73,45 @@ class GRUCell(eqx.Module):
             (cell.weight_ih, cell.bias, cell.weight_hh, cell.bias_n),
         )
 
-    def project(self, x: Float[Array, " M"]) -> Float[Array, " gates"]:
-        """W x + b of the three gates."""
-        return jnp.matmul(x, self.weight_ih.T, precision=HIGHEST) + self.bias
+    def project(self, x: Float[Array, " M"]) -> tuple[Array, Array, Array]:
+        """W x + b of each gate, three vectors of length D."""
+        r, z, n = _products(self.weight_ih, x)
+        b_r, b_z, b_n = jnp.split(self.bias, 3)
+        return r + b_r, z + b_z, n + b_n
 
     def __call__(self, state: Float[Array, " D"], x: Float[Array, " M"]) -> Float[Array, " D"]:
-        return self.recurrent(state, self.project(x))
+        return self.recurrent(state, jnp.split(_product(self.weight_ih, x) + self.bias, 3))
 
 
 class GRUGates(eqx.Module):
-    """The part of a GRU that sees the state. Its inputs are projections of length 3 D."""
+    """The part of a GRU that sees the state. Its input is what `GRUCell.project` returns."""
 
     weight_hh: Float[Array, "gates D"]
     bias_n: Float[Array, " D"]
 
-    def __call__(self, state: Float[Array, " D"], projected: Float[Array, " gates"]) -> Array:
-        _, z, n, _ = self._gates(state, projected)
+    def __call__(self, state: Float[Array, " D"], projected: Sequence) -> Float[Array, " D"]:
+        _, z, n, _ = self._gates(projected, jnp.split(_product(self.weight_hh, state), 3))
         return n + z * (state - n)
 
     def value_and_diag(
-        self, state: Float[Array, " D"], projected: Float[Array, " gates"]
+        self, state: Float[Array, " D"], projected: Sequence
     ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
         """The step and the diagonal of its Jacobian."""
         value, z, factors = self._value_and_factors(state, projected)
-        diagonals = jnp.diagonal(self._blocks(), axis1=1, axis2=2)
-        diag = z
-        for factor, diagonal in zip(factors, diagonals, strict=True):
-            diag = diag + factor * diagonal
-        return value, diag
+        blocks = jnp.split(self.weight_hh, 3)
+        scaled = (
+            factor * jnp.diagonal(block) for factor, block in zip(factors, blocks, strict=True)
+        )
+        return value, sum(scaled, z)
 
     def value_and_jacobian(
-        self, state: Float[Array, " D"], projected: Float[Array, " gates"]
+        self, state: Float[Array, " D"], projected: Sequence
     ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
         """The step and its Jacobian."""
         value, z, factors = self._value_and_factors(state, projected)
-        jacobian = jnp.diag(z)
-        for factor, block in zip(factors, self._blocks(), strict=True):
-            jacobian = jacobian + factor[:, None] * block
-        return value, jacobian
+        blocks = jnp.split(self.weight_hh, 3)
+        scaled = (factor[:, None] * block for factor, block in zip(factors, blocks, strict=True))
+        return value, sum(scaled, jnp.diag(z))
 
     # With m = U_n h + c, a dash for the derivative of a gate's nonlinearity, and U_r, U_z, U_n the
     # blocks of the weights,
@@ -113,8 +120,8 @@ class GRUGates(eqx.Module):
     #     ∂z/∂h = diag(z') U_z,  ∂n/∂h = diag(n') [diag(r) U_n + diag(m r') U_r]
     #
     # so the Jacobian is diag(z) plus each block with its rows scaled by a factor.
-    def _value_and_factors(self, state: Array, projected: Array) -> tuple[Array, Array, tuple]:
-        r, z, n, m = self._gates(state, projected)
+    def _value_and_factors(self, state: Array, projected: Sequence) -> tuple[Array, Array, tuple]:
+        r, z, n, m = self._gates(projected, _products(self.weight_hh, state))
         through_n = (1 - z) * (1 - n * n)
         factors = (
             through_n * m * r * (1 - r),
@@ -123,15 +130,29 @@ class GRUGates(eqx.Module):
         )
         return n + z * (state - n), z, factors
 
-    def _gates(self, state: Array, projected: Array) -> tuple[Array, Array, Array, Array]:
-        x_r, x_z, x_n = jnp.split(projected, 3)
-        u_r, u_z, u_n = jnp.split(jnp.matmul(state, self.weight_hh.T, precision=HIGHEST), 3)
+    def _gates(self, projected: Sequence, recurrent: Sequence) -> tuple[Array, Array, Array, Array]:
+        (x_r, x_z, x_n), (u_r, u_z, u_n) = projected, recurrent
         m = u_n + self.bias_n
-        r = jax.nn.sigmoid(x_r + u_r)
-        z = jax.nn.sigmoid(x_z + u_z)
+        r = _sigmoid(x_r + u_r)
+        z = _sigmoid(x_z + u_z)
         n = jnp.tanh(x_n + r * m)
         return r, z, n, m
 
-    def _blocks(self) -> Float[Array, "3 D D"]:
-        size = self.weight_hh.shape[1]
-        return jnp.reshape(self.weight_hh, (3, size, size))
+
+def _product(weight: Array, vector: Array) -> Array:
+    # In this order `vmap` over vectors gives one product with contiguous rows.
+    return jnp.matmul(vector, weight.T, precision=HIGHEST)
+
+
+def _products(weight: Array, vector: Array) -> list[Array]:
+    """One product a gate, for many vectors at once by `vmap`.
+
+    Three separate arrays save a CPU up to a third of the time that slices of a wide one take.
+    A single step (`__call__`) is faster with one product.
+    """
+    return [_product(block, vector) for block in jnp.split(weight, 3)]
+
+
+def _sigmoid(x: Array) -> Array:
+    """σ by one tanh, which XLA evaluates faster on a CPU than the exponential of `logistic`."""
+    return 0.5 * (1 + jnp.tanh(0.5 * x))

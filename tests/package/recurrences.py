@@ -73,3 +73,10 @@ def largest_difference(found: Any, wanted: Any) -> float:
         assert a.dtype == b.dtype
         differences.append(float(jnp.max(jnp.abs(a - b), initial=0)))
     return max(differences)
+
+
+def temporary_bytes(function: Callable, *arguments: Any) -> int:
+    """Memory that the compiled function needs beside its arguments and its result."""
+    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    assert analysis is not None
+    return analysis.temp_size_in_bytes

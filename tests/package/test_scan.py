@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from recurrences import gru, largest_difference, pair, reference
 
 from parallel_rnn import DEER, QuasiDEER, scan
+
+from recurrences import gru, largest_difference, pair, reference
 
 SOLVERS = [DEER(), QuasiDEER()]
 

@@ -1,0 +1,291 @@
+"""Time, Newton iterations and memory against sequence length (Figures 2 and 6).
+
+An untrained GRU is rolled out, forward pass only, on N(0, 1) inputs as wide as its
+state. One run of this module measures one curve: all lengths and methods for one
+batch size and state size. Within a length the repetitions of the methods take
+turns. A cell whose program does not fit in the device's memory is found from the
+compiled program and never run.
+
+    python -m experiments.gru_scaling --batch 1 --dim 32 --lengths 1000 10000 \\
+        --output results/fresh/cpu/gru_scaling/batch1_dim32.csv
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from experiments.command_line import csv_path, non_negative_int, positive_float, positive_int
+from experiments.memory import ProgramMemory, device_memory, program_memory
+from experiments.models import METHODS, Rollout, normal_inputs, untrained_gru
+from experiments.progress import Progress
+from experiments.records import RunRecord, write_results
+from experiments.timing import Plan, interleaved, timed
+
+EXPERIMENT = "gru_scaling"
+COLUMNS = (
+    "experiment",
+    "batch",
+    "dim",
+    "length",
+    "method",
+    "seed",
+    "repetition",
+    "status",
+    "time_s",
+    "num_steps",
+    "argument_memory_bytes",
+    "output_memory_bytes",
+    "temp_memory_bytes",
+    "compile_time_s",
+    "max_abs_error",
+)
+WHOLE_NUMBERS = (
+    "seed",
+    "repetition",
+    "num_steps",
+    "argument_memory_bytes",
+    "output_memory_bytes",
+    "temp_memory_bytes",
+)
+COMPLETED = "ok"
+OUT_OF_MEMORY = "out of memory"
+NOT_CONVERGED = "not converged"
+# Steps of a trajectory compared at a time, so that the check itself stays small.
+COMPARED_AT_ONCE = 10_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one curve depends on; the command line's help explains each value."""
+
+    batch: int
+    dim: int
+    lengths: tuple[int, ...]
+    methods: tuple[str, ...]
+    seeds: int
+    repetitions: int
+    warmups: int
+    tolerance: float
+    memory_fraction: float
+    cell_seconds: float | None
+
+
+class Program(NamedTuple):
+    """A compiled rollout and what compiling it showed; `run` is None if it must not run."""
+
+    run: Callable[..., Rollout] | None
+    status: str
+    memory: ProgramMemory | None
+    compile_time_s: float | None
+
+
+class Outcome(NamedTuple):
+    """What the first run of a method with one seed showed."""
+
+    status: str
+    num_steps: int | None
+    max_abs_error: float | None
+
+
+def measure_curve(settings: Settings, progress: Progress) -> pd.DataFrame:
+    """All measurements of one curve, one row each."""
+    rows: list[Row] = []
+    for length in settings.lengths:
+        rows += measure_length(settings, length, progress)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+
+
+def measure_length(settings: Settings, length: int, progress: Progress) -> list[Row]:
+    """All measurements at one length, the methods taking turns."""
+    # The sequential method goes first: the others are compared with its answer.
+    names = sorted(settings.methods, key=lambda name: name != "sequential")
+    programs = {name: build(settings, length, name) for name in names}
+    measured = list(_run(settings, length, programs))
+    rows = []
+    for name, program in programs.items():
+        common = _common_columns(settings, length, name, program)
+        own = [row for row in measured if row["method"] == name]
+        rows += [{**common, **row} for row in own] or [common]
+        progress.advance(f"length {length}, {name}: {rows[-1]['status']}")
+    return rows
+
+
+def build(settings: Settings, length: int, method: str) -> Program:
+    """Compiles a rollout from shapes alone; nothing is allocated for its arrays.
+
+    The weights are arguments of the program, so another seed compiles nothing.
+    """
+    shapes, static = _cell_shapes(settings.dim)
+    inputs = jax.ShapeDtypeStruct((length, settings.batch, settings.dim), jnp.float32)
+
+    def rollout(weights, inputs):
+        cell = eqx.combine(weights, static)
+        start = jnp.zeros((settings.batch, settings.dim), jnp.float32)
+        return METHODS[method](cell, start, inputs, settings.tolerance)
+
+    began = time.perf_counter()
+    try:
+        compiled = jax.jit(rollout).lower(shapes, inputs).compile()
+    except Exception as error:  # a compiler may fail in any way; the other cells go on
+        return Program(None, describe_failure("compiling", error), None, None)
+    seconds = time.perf_counter() - began
+    memory = program_memory(compiled)
+    # On a CPU the sequential answer, kept for comparison, is in the same memory.
+    kept = memory.output if jax.default_backend() == "cpu" else 0
+    if memory.total + kept > settings.memory_fraction * device_memory():
+        return Program(None, OUT_OF_MEMORY, memory, seconds)
+    return Program(compiled, COMPLETED, memory, seconds)
+
+
+def describe_failure(doing: str, error: Exception) -> str:
+    """A status for a cell that failed: what failed and the message's first line."""
+    lines = str(error).strip().splitlines()
+    first = lines[0] if lines else type(error).__name__
+    if "RESOURCE_EXHAUSTED" in first:
+        return OUT_OF_MEMORY
+    return f"{doing} failed: {first}"
+
+
+def largest_difference(reference: np.ndarray, values: jax.Array) -> float:
+    """Largest absolute difference, NaN if any value is; found piece by piece."""
+    starts = range(0, reference.shape[0], COMPARED_AT_ONCE)
+    pieces = [slice(start, start + COMPARED_AT_ONCE) for start in starts]
+    return float(
+        np.max([np.max(np.abs(reference[piece] - np.asarray(values[piece]))) for piece in pieces])
+    )
+
+
+def _cell_shapes(dim: int) -> tuple[Any, Any]:
+    cell = eqx.filter_eval_shape(untrained_gru, jax.random.key(0), dim, dim)
+    return eqx.partition(cell, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+
+
+def _arguments(settings: Settings, length: int, seed: int) -> tuple[Any, jax.Array]:
+    weights_key, inputs_key = jax.random.split(jax.random.key(seed))
+    cell = untrained_gru(weights_key, settings.dim, settings.dim)
+    inputs = normal_inputs(inputs_key, length, settings.batch, settings.dim)
+    return jax.block_until_ready((eqx.filter(cell, eqx.is_array), inputs))
+
+
+def _run(settings: Settings, length: int, programs: dict[str, Program]) -> Iterator[Row]:
+    runnable = {name: one.run for name, one in programs.items() if one.run is not None}
+    plans: dict[str, Plan] = {}
+    for seed in range(settings.seeds):
+        taking_part = {
+            name: run
+            for name, run in runnable.items()
+            if name not in plans or seed < plans[name].seeds
+        }
+        if not taking_part:
+            return
+        arguments = _arguments(settings, length, seed)
+        calls = {name: partial(run, *arguments) for name, run in taking_part.items()}
+        outcomes = _first_runs(settings, calls, plans)
+        for name in [name for name in calls if name not in plans]:  # its first run failed
+            del runnable[name], calls[name]
+            yield {"method": name, "seed": seed, **outcomes[name]._asdict()}
+        for name, repetition, seconds in interleaved(calls, plans):
+            yield {
+                "method": name,
+                "seed": seed,
+                "repetition": repetition,
+                "time_s": seconds,
+                **outcomes[name]._asdict(),
+            }
+        del calls, arguments  # before the next seed's are made
+
+
+def _first_runs(
+    settings: Settings, calls: dict[str, Callable[[], Rollout]], plans: dict[str, Plan]
+) -> dict[str, Outcome]:
+    """Runs every method once and checks its answer; adds the plan of a method new to it."""
+    outcomes = {}
+    reference = None
+    for name, call in calls.items():
+        try:
+            seconds, rollout = timed(call)
+        except Exception as error:  # a device may fail in any way; the other cells go on
+            outcomes[name] = Outcome(describe_failure("running", error), None, None)
+            plans.pop(name, None)
+            continue
+        if name == "sequential":
+            reference = np.asarray(rollout.states)
+        outcomes[name] = _check(rollout, reference)
+        whole = Plan(settings.seeds, settings.warmups, settings.repetitions)
+        plans.setdefault(name, whole.within(settings.cell_seconds, seconds))
+    return outcomes
+
+
+def _check(rollout: Rollout, reference: np.ndarray | None) -> Outcome:
+    return Outcome(
+        status=COMPLETED if bool(rollout.converged) else NOT_CONVERGED,
+        num_steps=None if rollout.num_steps is None else int(rollout.num_steps),
+        max_abs_error=None if reference is None else largest_difference(reference, rollout.states),
+    )
+
+
+def _common_columns(settings: Settings, length: int, method: str, program: Program) -> Row:
+    memory = program.memory
+    return {
+        "experiment": EXPERIMENT,
+        "batch": settings.batch,
+        "dim": settings.dim,
+        "length": length,
+        "method": method,
+        "status": program.status,
+        "argument_memory_bytes": memory and memory.argument,
+        "output_memory_bytes": memory and memory.output,
+        "temp_memory_bytes": memory and memory.temp,
+        "compile_time_s": program.compile_time_s,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments.gru_scaling")
+    add = parser.add_argument
+    add("--batch", type=positive_int, required=True, help="sequences rolled out together")
+    add("--dim", type=positive_int, required=True, help="width of the state and of the inputs")
+    add("--lengths", type=positive_int, nargs="+", required=True, help="steps of a sequence")
+    add("--methods", choices=METHODS, nargs="+", default=list(METHODS))
+    add("--seeds", type=positive_int, default=3, help="draws of weights and inputs")
+    add("--repetitions", type=positive_int, default=3, help="timed runs a seed")
+    add(
+        "--warmups",
+        type=non_negative_int,
+        default=1,
+        help="untimed runs a seed, the checked one too",
+    )
+    add("--tolerance", type=positive_float, default=1e-4, help="largest residual at which to stop")
+    add("--memory-fraction", type=positive_float, default=0.8, help="of the memory to use at most")
+    add("--cell-seconds", type=positive_float, help="fewer repetitions where a cell takes longer")
+    add("--output", type=csv_path, required=True, help="the table; the record is put beside it")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = vars(_parser().parse_args(arguments))
+    output = options.pop("output")
+    options["lengths"], options["methods"] = tuple(options["lengths"]), tuple(options["methods"])
+    settings = Settings(**options)
+    record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
+    memory = device_memory()
+    label = f"GRU, batch {settings.batch}, D = {settings.dim}"
+    with Progress(len(settings.lengths) * len(settings.methods), label) as progress:
+        table = measure_curve(settings, progress)
+    write_results(output, table, record.complete(device_memory_bytes=memory))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The models that the experiments evaluate, and the methods that evaluate them.
+
+Arrays are time first, then batch: the layout in which `jax.lax.scan` reads and
+writes the whole batch of a step in one piece.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from parallel_rnn import DEER, RESULTS, QuasiDEER, solve
+from parallel_rnn.cells import GRUCell
+
+
+class Rollout(NamedTuple):
+    """A trajectory and how it was found.
+
+    `num_steps` counts Newton iterations, the largest of the batch; it is `None` for
+    the sequential method, which has none.
+    """
+
+    states: Float[Array, "time batch dim"]
+    num_steps: Int[Array, ""] | None
+    converged: Bool[Array, ""]
+
+
+Method = Callable[
+    [GRUCell, Float[Array, "batch dim"], Float[Array, "time batch width"], float], Rollout
+]
+
+
+def untrained_gru(key: PRNGKeyArray, input_size: int, dim: int) -> GRUCell:
+    """A float32 GRU with Equinox's random initial weights."""
+    cell = GRUCell(input_size, dim, key=key)
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_array(leaf) else leaf, cell)
+
+
+def normal_inputs(
+    key: PRNGKeyArray, length: int, batch: int, width: int
+) -> Float[Array, "time batch width"]:
+    """Independent N(0, 1) inputs, float32."""
+    return jax.random.normal(key, (length, batch, width), dtype=jnp.float32)
+
+
+def sequential(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+    """One `jax.lax.scan` that advances the whole batch: the baseline of every comparison."""
+    del tolerance  # exact up to rounding
+
+    def step(states, x):
+        states = jax.vmap(cell)(states, x)
+        return states, states
+
+    _, states = jax.lax.scan(step, start, inputs)
+    return Rollout(states, None, jnp.array(True))
+
+
+def deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+    """Full Newton on the whole sequence, from a guess of zeros."""
+    return _newton(DEER(atol=tolerance, rtol=0.0), cell, start, inputs)
+
+
+def quasi_deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+    """Newton with the Jacobian's diagonal on the whole sequence, from a guess of zeros."""
+    return _newton(QuasiDEER(atol=tolerance, rtol=0.0), cell, start, inputs)
+
+
+METHODS: dict[str, Method] = {
+    "sequential": sequential,
+    "deer": deer,
+    "quasi_deer": quasi_deer,
+}
+
+
+def _newton(solver: DEER | QuasiDEER, cell: GRUCell, start: Array, inputs: Array) -> Rollout:
+    def one(start, inputs):
+        solution = solve(
+            cell, start, inputs, solver=solver, guess="zeros", window=None, throw=False
+        )
+        converged = solution.result == RESULTS.successful
+        return solution.value, solution.stats["num_steps"], converged
+
+    over_batch = jax.vmap(one, in_axes=(0, 1), out_axes=(1, 0, 0))
+    states, num_steps, converged = over_batch(start, inputs)
+    return Rollout(states, jnp.max(num_steps), jnp.all(converged))

@@ -1,0 +1,122 @@
+"""How every figure looks: one label, colour, marker and line style for each method.
+
+The colours are from Okabe and Ito's set, which colour-blind readers can tell apart;
+they differ in lightness too, and markers and line styles tell the methods apart in
+grey.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+PAGE_WIDTH_IN = 7.2
+FORMATS = (".pdf", ".svg", ".png")
+
+
+class Look(NamedTuple):
+    """How one method is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str | tuple[int, tuple[float, ...]]
+
+
+METHODS = {
+    "sequential": Look("sequential", "#000000", "s", "-"),
+    "deer": Look("DEER", "#E69F00", "^", (0, (5, 1.5))),
+    "quasi_deer": Look("quasi-DEER", "#0072B2", "o", (0, (2, 1))),
+}
+
+
+def apply() -> None:
+    """Sets fonts, sizes and grid for figures made from now on; text stays text."""
+    sns.set_theme(
+        style="ticks",
+        rc={
+            "font.size": 8,
+            "axes.labelsize": 8,
+            "axes.titlesize": 8,
+            "axes.linewidth": 0.6,
+            "axes.grid": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.color": "#DDDDDD",
+            "grid.linewidth": 0.5,
+            "legend.fontsize": 8,
+            "legend.frameon": False,
+            "lines.linewidth": 1.3,
+            "lines.markersize": 4,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "pdf.fonttype": 42,
+            "svg.fonttype": "none",
+            "savefig.dpi": 200,
+        },
+    )
+
+
+def line_options(method: str) -> dict:
+    """Options of `Axes.plot` that draw a method's line."""
+    look = METHODS[method]
+    return {"color": look.colour, "marker": look.marker, "linestyle": look.line}
+
+
+def cross(method: str) -> dict:
+    """Options of `Axes.plot` that draw crosses where a method could not run."""
+    return {
+        "color": METHODS[method].colour,
+        "marker": "X",
+        "markersize": 6,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.5,
+        "linestyle": "none",
+        "zorder": 3,
+    }
+
+
+def legend_above(figure: Figure, methods: Iterable[str]) -> None:
+    """One legend of the methods for the whole figure, above its panels."""
+    handles = [Line2D([], [], label=METHODS[name].label, **line_options(name)) for name in methods]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+
+
+def footer(figure: Figure, text: str) -> None:
+    """A small line below the panels: where the numbers come from."""
+    figure.supxlabel(text, fontsize=6, color="#555555")
+
+
+def letter(panels: Iterable[Axes]) -> None:
+    """Letters the panels a, b, c, ..."""
+    for index, axes in enumerate(panels):
+        axes.set_title(chr(ord("a") + index), loc="left", fontweight="bold")
+
+
+def save(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Saves a figure under each path, in the format that the path's ending names.
+
+    Files carry no date, so the same numbers give the same file.
+    """
+    with mpl.rc_context({"svg.hashsalt": "parallel_rnn"}):
+        for path in map(Path, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+            figure.savefig(path, metadata=undated.get(path.suffix))
+
+
+def finish(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Shows a figure in a notebook or window; saves it where there is neither."""
+    if mpl.get_backend().lower() == "agg":
+        save(figure, paths)
+        plt.close(figure)
+    else:
+        plt.show()

@@ -1,0 +1,73 @@
+# The functions of the workflow. Nothing else defines one.
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from experiments.configuration import ConfigurationError, complete, results_folder
+from experiments.sources import sources
+
+
+def complete_configuration(given):
+    """The checked configuration, or one sentence that says what is wrong with it."""
+    try:
+        return complete(Path(workflow.basedir), given)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
+def experiment_sources(name):
+    """The source files that the results of an experiment depend on."""
+    return sources(Path(workflow.basedir), f"experiments.{name}")
+
+
+def scaling_curves(suffix):
+    """The files of all curves of the grid, one for each batch size and state size."""
+    return [
+        f"results/fresh/{SCALE}/gru_scaling/batch{batch}_dim{dim}{suffix}"
+        for batch in (1, 16)
+        for dim in config["gru_scaling"][f"batch_{batch}"]["dims"]
+    ]
+
+
+def scaling_lengths(wildcards):
+    """The lengths of a curve."""
+    return config["gru_scaling"][f"batch_{wildcards.batch}"]["lengths"]
+
+
+def scaling_limit():
+    """The option that limits the time of a cell; nothing where there is no limit."""
+    seconds = config["gru_scaling"]["cell_seconds"]
+    return "" if seconds is None else f"--cell-seconds {seconds}"
+
+
+def result_files(name):
+    """An experiment's table and record, in the source that the configuration names."""
+    return [f"results/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".json")]
+
+
+def figure_files(name):
+    """A figure in all its formats."""
+    return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".pdf", ".svg", ".png")]
+
+
+def table_files(name):
+    """A table in all its formats."""
+    return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
+
+
+def refuse_second_run():
+    """Takes the kernel's lock on this folder for as long as this process lives.
+
+    Two runs at once would spoil each other's timings. Snakemake's own lock is a file,
+    which a killed run leaves behind; this one is gone with its process, however it ends.
+    """
+    lock = os.open(".snakemake/run.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            "Another snakemake is running in this folder: wait until it has ended, "
+            "since two at once would spoil each other's timings."
+        )

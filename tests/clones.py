@@ -1,0 +1,66 @@
+"""Clones of the working tree in which tests run the real Snakemake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# The smallest run that gives every figure something to draw.
+TINY = """\
+scale: smoke
+gru_scaling:
+  batch_1: {dims: [1, 2], lengths: [10, 20]}
+  batch_16: {dims: [2], lengths: [10, 20]}
+  seeds: 1
+  repetitions: 1
+  warmups: 0
+gru_accuracy: {length: 20, shown: 10}
+"""
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def listed_files() -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in answer.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def make_clone(origin: Path, target: Path) -> Path:
+    git(origin, "clone", "--quiet", ".", str(target))
+    (target / "tiny.yaml").write_text(TINY)
+    return target
+
+
+def environment(clone: Path) -> dict[str, str]:
+    """That of this process, with the clone's own package and this interpreter first."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(clone / "src"),
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", *arguments]
+
+
+def snakemake(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=clone,
+        env=environment(clone),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run_tiny(clone: Path, *arguments: str) -> str:
+    answer = snakemake(clone, "--cores", "all", *arguments, "--configfile", "tiny.yaml")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
