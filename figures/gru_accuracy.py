@@ -19,10 +19,11 @@
 # %%
 import matplotlib.pyplot as plt
 import pandas as pd
-import results
-import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+import results
+import style
 
 TITLES = {"normal": "N(0, 1) inputs", "watch": "smart-watch recording"}
 

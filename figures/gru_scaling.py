@@ -21,11 +21,12 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import results
-import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+import results
+import style
 
 RAN = ("ok", "not converged")
 OUT_OF_MEMORY = "out of memory"
