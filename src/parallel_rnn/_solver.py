@@ -98,7 +98,6 @@ class AbstractNewton(AbstractSolver):
 
     def run(self, window, max_steps, trace):
         recurrence = default_recurrence() if self.recurrence is None else self.recurrence
-
         inputs = _project(window)
 
         def linearise(previous):
