@@ -93,14 +93,13 @@ def _newton(solver: DEER | QuasiDEER, cell: GRUCell, start: Array, inputs: Array
 def over_batch(function: Callable, size: int, in_axis: int, out_axis: Any) -> Callable:
     """`function(state, x)` for every series of a batch, its second argument batched on `in_axis`.
 
-    A batch of one is computed without its axis: with it, a CPU takes up to three times as long
-    for a matrix product.
+    A batch of one is computed without its axis, which costs a CPU up to a third more time.
     """
     if size > 1:
         return jax.vmap(function, in_axes=(0, in_axis), out_axes=out_axis)
 
     def only(state, x):
-        result = function(state[0], jax.tree.map(lambda leaf: jnp.squeeze(leaf, in_axis), x))
+        result = function(state[0], jnp.squeeze(x, in_axis))
         axes = jax.tree.broadcast(out_axis, result)
         return jax.tree.map(jnp.expand_dims, result, axes)
 
