@@ -1,4 +1,4 @@
-"""Exact derivatives of the solution, whatever solver found it.
+"""Derivatives of the solution, whatever solver found it.
 
 The states solve s = F(θ, s), where F evaluates all steps at once: F_t = f_θ(s_{t-1}, x_t), and θ
 stands for the parameters of f, the initial state and the inputs. Differentiating both sides,
@@ -7,45 +7,142 @@ stands for the parameters of f, the initial state and the inputs. Differentiatin
 
 a linear recurrence ds_t = J_t ds_{t-1} + db_t with the exact Jacobian J_t of step t. Its
 transpose w_t = c_t + J_{t+1}' w_{t+1} is what reverse mode solves. No iteration is
-differentiated, and an approximate Jacobian of the solver (quasi-DEER) leaves no trace.
+differentiated, and an approximate Jacobian of the solver (quasi-DEER) leaves no trace. The
+adjoints differ in how they solve these two linear recurrences.
 """
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ._iterate import shift
+from ._flat import FlatRecurrence
+from ._iterate import Loop, shift
+from ._matrices import structure_of
 from ._recurrence import AbstractRecurrence, SequentialScan, default_recurrence
+from ._solution import RESULTS
+from ._solver import AbstractSolver, QuasiDEER
+from ._transition import Diagonal
 from ._types import Inputs
+from ._window import solve_windows, window_length
 
-# run(step, s0, xs, fixed) -> (states, anything else)
+# run(fixed) -> (states, anything else)
 Run = Callable[..., tuple[Array, PyTree]]
 
 
 class AbstractAdjoint(eqx.Module):
     """How the solution is differentiated."""
 
+    # The loop of the solver, see `Loop`: an adjoint that goes back through it says so.
+    loop_kind: ClassVar[Literal["lax", "checkpointed"]] = "lax"
+
     @abc.abstractmethod
     def apply(
-        self, run: Run, step: Callable, s0: Float[Array, " D"], xs: Inputs, fixed: PyTree
+        self,
+        run: Run,
+        recurrence: FlatRecurrence,
+        s0: Float[Array, " D"],
+        xs: Inputs,
+        fixed: PyTree,
     ) -> tuple[Float[Array, "T D"], PyTree]:
-        """Call `run(fixed)`, with derivatives with respect to `step`, `s0` and `xs`.
+        """Call `run(fixed)`, with derivatives with respect to `recurrence`, `s0` and `xs`.
 
         **Arguments:**
 
         - `run`: returns the states and things that have no derivative.
-        - `step`: f on flat states; its arrays are the parameters.
-        - `fixed`: what `run` needs. Derivatives with respect to it are zero: the parameters it
-          may hold are those of `step` once more, used to find the states, not to define them.
+        - `recurrence`: f on flat states; its arrays are the parameters.
+        - `fixed`: what `run` needs. An adjoint that does not go through the iteration takes its
+          derivatives to be zero: the parameters it may hold are those of `recurrence` once more,
+          used to find the states, not to define them.
         """
 
 
-class ImplicitAdjoint(AbstractAdjoint):
+class AbstractImplicit(AbstractAdjoint):
+    """Adjoints that differentiate the equation which the states solve."""
+
+    @abc.abstractmethod
+    def linear_recurrence(self, steps: "LinearisedSteps") -> "LinearRecurrence":
+        """The recurrence of the derivatives, and how to solve it in both directions."""
+
+    def apply(self, run, recurrence, s0, xs, fixed):
+        arrays, rest = eqx.partition(fixed, eqx.is_inexact_array)
+        fixed = eqx.combine(jax.lax.stop_gradient(arrays), rest)
+        return _implicit(recurrence, s0, xs, fixed, run=run, adjoint=self)
+
+
+class LinearRecurrence(NamedTuple):
+    """A linear recurrence of the derivatives, as `jax.lax.custom_linear_solve` takes it.
+
+    - `residual`: ds -> ds_t - J_t ds_{t-1}.
+    - `forward`: (ignored, db) -> ds, of which the residual is db.
+    - `backward`: (ignored, c) -> w, the same for the transpose.
+    """
+
+    residual: Callable[[Array], Array]
+    forward: Callable[[Any, Array], Array]
+    backward: Callable[[Any, Array], Array]
+
+
+@eqx.filter_custom_jvp
+def _implicit(recurrence, s0, xs, fixed, *, run, adjoint):
+    del recurrence, s0, xs, adjoint
+    return run(fixed)
+
+
+@_implicit.def_jvp
+def _implicit_jvp(primals, tangents, *, run, adjoint):
+    recurrence, s0, xs, fixed = primals
+    # The rule calls the function itself, so that the states have derivatives again and second
+    # order is as exact as first.
+    states, other = _implicit(recurrence, s0, xs, fixed, run=run, adjoint=adjoint)
+
+    def from_parameters(step, s0, xs):
+        return jax.vmap(step)(shift(s0, states), xs)
+
+    _, db = eqx.filter_jvp(
+        from_parameters, (recurrence.step, s0, xs), (tangents[0].step, *tangents[1:3])
+    )
+    linear = adjoint.linear_recurrence(LinearisedSteps(recurrence, shift(s0, states), xs))
+    ds = jax.lax.custom_linear_solve(linear.residual, db, linear.forward, linear.backward)
+    return (states, other), (ds, jax.tree.map(lambda _: None, other))
+
+
+class LinearisedSteps(eqx.Module):
+    """The steps of the solution, with products with their exact Jacobians J_t."""
+
+    recurrence: FlatRecurrence
+    previous: Float[Array, "T D"]
+    xs: Inputs
+
+    def jvp(self, s: Array, x: Any, ds: Array) -> Array:
+        """J ds at one step."""
+        return jax.jvp(lambda s: self.recurrence.step(s, x), (s,), (ds,))[1]
+
+    def vjp(self, s: Array, x: Any, w: Array) -> Array:
+        """J' w at one step."""
+        return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1](w)[0]
+
+    def residual(self, ds: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """ds_t - J_t ds_{t-1} for all t."""
+        before = jnp.concatenate([jnp.zeros_like(ds[:1]), ds[:-1]])
+        return ds - jax.vmap(self.jvp)(self.previous, self.xs, before)
+
+    def jacobians(self) -> Float[Array, "T D D"]:
+        """J_t for all t."""
+        return jax.vmap(jax.jacfwd(self.recurrence.step))(self.previous, self.xs)
+
+    def diagonals(self) -> Float[Array, "T D"]:
+        """The diagonals of J_t for all t, in memory in proportion to T D."""
+        inputs = self.recurrence.project_all(self.xs)
+        zero = jnp.zeros((), int)
+        return Diagonal().linearise(self.recurrence, self.previous, inputs, zero)[1]
+
+
+class ImplicitAdjoint(AbstractImplicit):
     """Exact derivatives in forward and reverse mode, of any order.
 
     **Arguments:**
@@ -53,97 +150,156 @@ class ImplicitAdjoint(AbstractAdjoint):
     - `recurrence`: how the linear recurrence of the derivatives is solved. `SequentialScan()`
       applies one step's derivative after another and takes T D memory. `AssociativeScan()` is
       parallel over time and holds the T dense Jacobians, T D^2 memory. `None` takes the first on
-      a CPU and the second on other platforms.
+      a CPU and the second on other platforms. `IteratedAdjoint` is parallel in T D memory.
     """
 
     recurrence: AbstractRecurrence | None = None
 
-    def apply(self, run, step, s0, xs, fixed):
+    def linear_recurrence(self, steps):
         recurrence = default_recurrence() if self.recurrence is None else self.recurrence
-        arrays, rest = eqx.partition(fixed, eqx.is_inexact_array)
-        fixed = eqx.combine(jax.lax.stop_gradient(arrays), rest)
-        return _implicit(step, s0, xs, fixed, run=run, recurrence=recurrence)
+        if isinstance(recurrence, SequentialScan):
+            return _in_turn(steps)
+        return _with_jacobians(steps.residual, recurrence, steps.jacobians)
 
 
-@eqx.filter_custom_jvp
-def _implicit(step, s0, xs, fixed, *, run, recurrence):
-    del step, s0, xs, recurrence
-    return run(fixed)
+class IteratedAdjoint(AbstractImplicit):
+    """Exact derivatives, parallel over time and in T D memory.
 
+    The recurrence of the derivatives is a recurrence like any other, so a solver finds it too.
+    With `QuasiDEER` an iteration is one batched derivative of f, corrected by the diagonal of
+    the Jacobian, and the solver stops when the residual of the derivative is within its
+    tolerance, relative to the largest entry of what comes in. Where it fails, the derivatives
+    are NaN.
 
-@_implicit.def_jvp
-def _implicit_jvp(primals, tangents, *, run, recurrence):
-    step, s0, xs, fixed = primals
-    # The rule calls the function itself, so that the states have derivatives again and second
-    # order is as exact as first.
-    states, other = _implicit(step, s0, xs, fixed, run=run, recurrence=recurrence)
+    **Arguments:**
 
-    def all_steps(step, s0, xs, states):
-        return jax.vmap(step)(shift(s0, states), xs)
+    - `solver`: an undamped solver with a diagonal transition.
 
-    def from_parameters(step, s0, xs):
-        return all_steps(step, s0, xs, states)
+    References: Gonzalez et al. 2024, section 4.1, for the diagonal; the iteration until the
+    residual is met is this package's.
+    """
 
-    def residual_derivative(ds):
-        def from_states(states):
-            return all_steps(step, s0, xs, states)
+    solver: AbstractSolver = QuasiDEER()
 
-        return ds - jax.jvp(from_states, (states,), (ds,))[1]
-
-    _, db = eqx.filter_jvp(from_parameters, (step, s0, xs), tangents[:3])
-    system = _LinearisedSteps(step, shift(s0, states), xs)
-    solve_all = system.in_turn if isinstance(recurrence, SequentialScan) else system.at_once
-    forward, backward = solve_all(recurrence)
-    ds = jax.lax.custom_linear_solve(residual_derivative, db, forward, backward)
-    return (states, other), (ds, jax.tree.map(lambda _: None, other))
-
-
-class _LinearisedSteps(eqx.Module):
-    """Both directions of the derivative recurrence, as `custom_linear_solve` calls them."""
-
-    step: Callable
-    previous: Float[Array, "T D"]
-    xs: Inputs
-
-    def in_turn(self, recurrence: Any) -> tuple[Callable, Callable]:
-        """One step's JVP or VJP after another; no Jacobian is formed."""
-        del recurrence
-
-        def at(x):
-            return lambda s: self.step(s, x)
+    def linear_recurrence(self, steps):
+        inputs = (steps.previous, steps.xs, steps.diagonals())
 
         def forward(_, db):
-            def body(ds, element):
-                s, x, db_t = element
-                ds = jax.jvp(at(x), (s,), (ds,))[1] + db_t
-                return ds, ds
-
-            return jax.lax.scan(body, jnp.zeros_like(db[0]), (self.previous, self.xs, db))[1]
+            return self._solve(steps.jvp, inputs, db)
 
         def backward(_, c):
-            def body(from_later, element):
-                s, x, c_t = element
-                w = c_t + from_later
-                (to_earlier,) = jax.vjp(at(x), s)[1](w)
-                return to_earlier, w
+            # From the last step to the first. The step after the last does not exist, and the
+            # recurrence starts from 0, so any entry will do there.
+            later = jax.tree.map(lambda leaf: jnp.flip(jnp.roll(leaf, -1, axis=0), axis=0), inputs)
+            return jnp.flip(self._solve(steps.vjp, later, jnp.flip(c, axis=0)), axis=0)
 
-            elements = (self.previous, self.xs, c)
-            return jax.lax.scan(body, jnp.zeros_like(c[0]), elements, reverse=True)[1]
+        return LinearRecurrence(steps.residual, forward, backward)
 
-        return forward, backward
+    def _solve(self, product: Callable, inputs: PyTree, source: Array) -> Array:
+        """All w_t of w_t = product(s, x, w_{t-1}) + source_t."""
+        length, size = source.shape
+        scale = jnp.max(jnp.abs(source))
+        scale = jnp.where(scale > 0, scale, 1)
 
-    def at_once(self, recurrence: AbstractRecurrence) -> tuple[Callable, Callable]:
-        """All Jacobians, then a linear recurrence."""
+        def step(w, element):
+            (s, x, _), source_t = element
+            return product(s, x, w) + source_t
 
-        def jacobians():
-            return jax.vmap(jax.jacfwd(self.step))(self.previous, self.xs)
+        def value_and_diag(w, element):
+            return step(w, element), element[0][2]
 
-        def forward(_, db):
-            return recurrence(jacobians(), db)
+        window = window_length("auto", self.solver, length, size, source.dtype.itemsize)
+        found = solve_windows(
+            self.solver,
+            FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None),
+            jnp.zeros_like(source[0]),
+            (inputs, source / scale),
+            None,
+            length,
+            jnp.asarray(length),
+            window,
+            None,
+            Loop(self.solver.default_max_steps(window)),
+        )
+        ok = found.result == RESULTS.successful
+        return jnp.where(ok, scale * found.states, jnp.nan)
 
-        def backward(_, c):
-            # The step after the last does not exist: the recurrence never uses that entry.
-            later = jnp.roll(jacobians(), -1, axis=0)
-            return recurrence(jnp.swapaxes(later, 1, 2), c, reverse=True)
 
-        return forward, backward
+class DiagonalAdjoint(AbstractImplicit):
+    """Approximate derivatives: the recurrence of the derivatives with the diagonal of J_t only.
+
+    What quasi-DEER's authors train with. Takes one linear scan and T D memory, and leaves out
+    every influence of one entry of the state on another, so it may be far off: 37 % in relative
+    norm for a tanh network of three units. For comparison, not recommended.
+
+    **Arguments:**
+
+    - `recurrence`: as for `ImplicitAdjoint`.
+
+    References: Gonzalez et al. 2024, their released code.
+    """
+
+    recurrence: AbstractRecurrence | None = None
+
+    def linear_recurrence(self, steps):
+        recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+        diagonals = steps.diagonals()
+
+        def residual(ds):
+            return ds - diagonals * jnp.concatenate([jnp.zeros_like(ds[:1]), ds[:-1]])
+
+        return _with_jacobians(residual, recurrence, lambda: diagonals)
+
+
+class UnrolledAdjoint(AbstractAdjoint):
+    """Derivatives of the iterations themselves, in reverse mode, first order.
+
+    Exact up to what the unconverged iteration leaves, and slower: reverse mode goes back through
+    every iteration, from checkpoints. For comparison, not recommended.
+    """
+
+    loop_kind = "checkpointed"
+
+    def apply(self, run, recurrence, s0, xs, fixed):
+        del recurrence, s0, xs
+        return run(fixed)
+
+
+def _in_turn(steps: LinearisedSteps) -> LinearRecurrence:
+    """One step's JVP or VJP after another; no Jacobian is formed."""
+
+    def forward(_, db):
+        def body(ds, element):
+            s, x, db_t = element
+            ds = steps.jvp(s, x, ds) + db_t
+            return ds, ds
+
+        return jax.lax.scan(body, jnp.zeros_like(db[0]), (steps.previous, steps.xs, db))[1]
+
+    def backward(_, c):
+        def body(from_later, element):
+            s, x, c_t = element
+            w = c_t + from_later
+            return steps.vjp(s, x, w), w
+
+        elements = (steps.previous, steps.xs, c)
+        return jax.lax.scan(body, jnp.zeros_like(c[0]), elements, reverse=True)[1]
+
+    return LinearRecurrence(steps.residual, forward, backward)
+
+
+def _with_jacobians(
+    residual: Callable, recurrence: AbstractRecurrence, jacobians: Callable[[], Array]
+) -> LinearRecurrence:
+    """A scan over Jacobians, dense or diagonal."""
+
+    def forward(_, db):
+        return recurrence(jacobians(), db)
+
+    def backward(_, c):
+        J = jacobians()
+        # The step after the last does not exist: the recurrence never uses that entry.
+        later = structure_of(J, c).transpose(jnp.roll(J, -1, axis=0))
+        return recurrence(later, c, reverse=True)
+
+    return LinearRecurrence(residual, forward, backward)

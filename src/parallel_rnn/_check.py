@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from ._solver import DEFAULT_TOLERANCES, AbstractSolver
+from ._solver import DEFAULT_TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
 
 
@@ -73,6 +73,7 @@ def check_options(
     window: Any,
     max_steps: Any,
     guess: Any,
+    fallback: Any,
     trace: Callable | None,
     state_type: PyTree,
     length: int,
@@ -83,6 +84,11 @@ def check_options(
         raise TypeError(
             f"`solver` is {solver!r}; it must be a solver such as `QuasiDEER()`, `DEER()` or "
             f"`Sequential()`.{hint}"
+        )
+    if fallback is not None and not isinstance(fallback, Sequential):
+        raise TypeError(
+            f"`fallback` is {fallback!r}; it must be `Sequential()` or None: taking the steps one "
+            "after another is the only method that cannot run out of iterations."
         )
     if window != "auto" and window is not None:
         _check_count("window", window, 1, '"auto" and None (the whole sequence) are allowed too')

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from ._types import HasDiagonal, HasJacobian, HasProjection, State
+from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
 
 
 class FlatRecurrence(eqx.Module):
@@ -25,6 +25,13 @@ class FlatRecurrence(eqx.Module):
     projected_step: Callable[[Array, Any], Array]
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
+    value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
+
+    def project_all(self, xs: Inputs) -> PyTree:
+        """The projected inputs of all steps: the part of them that no iteration changes."""
+        if not jax.tree.leaves(xs):
+            return xs
+        return jax.vmap(self.project)(xs)
 
 
 def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
@@ -54,6 +61,10 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
         new, jacobian = projected_step.value_and_jacobian(unravel(s), x)
         return ravel_pytree(new)[0], ravel_jacobian(jacobian, new)
 
+    def value_and_blocks(s: Array, x: Any) -> tuple[Array, Array]:
+        new, blocks = projected_step.value_and_blocks(unravel(s), x)
+        return ravel_pytree(new)[0], blocks
+
     def offered(fn: Callable, protocol: type) -> Callable | None:
         if isinstance(projected_step, protocol):
             return eqx.filter_closure_convert(fn, flat_s0, z)
@@ -65,6 +76,7 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
         projected_step=eqx.filter_closure_convert(value(projected_step), flat_s0, z),
         value_and_diag=offered(value_and_diag, HasDiagonal),
         value_and_jacobian=offered(value_and_jacobian, HasJacobian),
+        value_and_blocks=offered(value_and_blocks, HasBlocks),
     )
 
 

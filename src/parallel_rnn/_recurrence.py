@@ -1,6 +1,6 @@
 """Linear recurrences, solved for all steps: the backends.
 
-The transitions A_t are dense, (T, D, D), or diagonal, (T, D).
+The transitions A_t are dense, diagonal, or block-diagonal (see `_matrices`).
 """
 
 import abc
@@ -8,27 +8,10 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from ._matrices import structure_of
 from ._types import Jacobians
-
-# float32 products run in reduced precision on recent GPUs unless told otherwise, and a scan
-# multiplies up to T of them.
-HIGHEST = jax.lax.Precision.HIGHEST
-
-
-def apply(A: Array, s: Array) -> Array:
-    """A s, for one step or many; A is dense if it has one axis more than s."""
-    if A.ndim == s.ndim:
-        return A * s
-    return jnp.einsum("...ij,...j->...i", A, s, precision=HIGHEST)
-
-
-def compose(A: Array, B: Array, dense: bool) -> Array:
-    """The product A B of transitions, for one step or many."""
-    if dense:
-        return jnp.matmul(A, B, precision=HIGHEST)
-    return A * B
 
 
 class AbstractRecurrence(eqx.Module):
@@ -66,24 +49,29 @@ class AbstractRecurrence(eqx.Module):
 
 
 class SequentialScan(AbstractRecurrence):
-    """One step after another by `jax.lax.scan`: T D (diagonal) or T D^2 (dense) operations.
+    """One step after another by `jax.lax.scan`.
 
+    Takes T D (diagonal), T b D (blocks of size b) or T D^2 (dense) operations.
     The fastest way on a CPU, where it reads A once at about memory bandwidth.
     """
 
     def __call__(self, A, b, reverse=False):
+        matrices = structure_of(A, b)
+
         def step(s, element):
             A_t, b_t = element
-            s = apply(A_t, s) + b_t
+            s = matrices.apply(A_t, s) + b_t
             return s, s
 
         return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b), reverse=reverse)[1]
 
     def newton_step(self, A, values, states, num_verified):
+        matrices = structure_of(A, states)
+
         # All in one pass over the arrays: a CPU spends its time on reading them.
         def step(change, element):
             t, A_t, value, state = element
-            following = jnp.where(t > num_verified, value + apply(A_t, change), value)
+            following = jnp.where(t > num_verified, value + matrices.apply(A_t, change), value)
             following = jnp.where(t < num_verified, state, following)
             return following - state, finite_or_zero(following)
 
@@ -94,28 +82,33 @@ class SequentialScan(AbstractRecurrence):
 class AssociativeScan(AbstractRecurrence):
     """All steps in about 2 log2(T) parallel rounds by `jax.lax.associative_scan` (Blelloch 1990).
 
-    The affine maps s -> A s + b of neighbouring steps are composed pairwise: D (diagonal) or
-    D^3 (dense) operations a composition. The way for a GPU.
+    The affine maps s -> A s + b of neighbouring steps are composed pairwise: D (diagonal),
+    b^2 D (blocks of size b) or D^3 (dense) operations a composition. The way for a GPU.
     """
 
     def __call__(self, A, b, reverse=False):
-        dense = A.ndim > b.ndim
+        matrices = structure_of(A, b)
 
         # (A2, b2) after (A1, b1) is the map s -> A2 (A1 s + b1) + b2.
         def after(first, second):
             (A1, b1), (A2, b2) = first, second
-            return compose(A2, A1, dense), apply(A2, b1) + b2
+            return matrices.multiply(A2, A1), matrices.apply(A2, b1) + b2
 
         return jax.lax.associative_scan(after, (A, b), reverse=reverse)[1]
 
     def newton_step(self, A, values, states, num_verified):
         t = jnp.arange(len(states))
         # Without the zeros a product may overflow, and 0 x inf would spoil what is right.
-        A = jnp.where(jnp.reshape(t > num_verified, (-1,) + (1,) * (A.ndim - 1)), A, 0)
+        A = keep_where(t > num_verified, A)
         t = t[:, None]
         change = self(A, jnp.where(t < num_verified, 0, values - states))
         following = jnp.where(t == num_verified, values, states + change)
         return finite_or_zero(following)
+
+
+def keep_where(keep: Bool[Array, " T"], A: Array) -> Array:
+    """A with 0 in place of the steps that are not kept."""
+    return jnp.where(jnp.reshape(keep, (-1,) + (1,) * (A.ndim - 1)), A, 0)
 
 
 def finite_or_zero(s: Array) -> Array:

@@ -17,7 +17,13 @@ class RESULTS(eqx.Enumeration):
         "causes: `max_steps` is too small, or the recurrence is unstable, so that an undamped "
         "iteration needs about as many steps as the window is long. Try a shorter window "
         "(`window=100`), the dense Jacobian (`solver=DEER()`), or `max_steps=None`, which is "
-        "enough for every undamped solver."
+        "enough for every undamped solver. A damped solver (`ELK`, `QuasiELK`) may need a smaller "
+        "`damping`. `fallback=Sequential()` finishes the rest of the sequence step by step."
+    )
+    tolerance_unreachable = (
+        "The residual is down to the rounding of this dtype, but the tolerance asks for less. "
+        "Raise `rtol` and `atol`, or solve in float64 (`jax.config.update('jax_enable_x64', True)` "
+        "and float64 arrays)."
     )
     nonfinite_input = (
         "The initial state or the inputs contain NaN or infinity. Look for the first bad entry "
@@ -42,7 +48,8 @@ class Solution(eqx.Module):
     - `value`: the states s_1, ..., s_T, a PyTree like `s0` with a leading axis of length T.
     - `result`: a member of `RESULTS`; compare with `sol.result == RESULTS.successful`.
     - `stats`: a dictionary of scalars.
-        - `num_steps`: Newton iterations, summed over the windows.
+        - `num_steps`: iterations, summed over the windows.
+        - `num_fallback`: steps that the fallback took, one after another.
         - `num_windows`: windows that the sequence was cut into; `window` is their length.
         - `max_steps`: the bound on the iterations of one window.
         - `residual`: max |s_t - f(s_{t-1}, x_t)| over the returned states, relative to

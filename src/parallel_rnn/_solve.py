@@ -7,13 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._check import check_length, check_options, check_state, check_step
 from ._flat import flatten_recurrence
+from ._iterate import Loop
 from ._solution import RESULTS, Solution, check_result
-from ._solver import AbstractSolver, QuasiDEER
+from ._solver import AbstractSolver, QuasiDEER, Sequential
 from ._types import Inputs, State, Trace
 from ._window import solve_windows, window_length
 
@@ -29,6 +30,7 @@ def solve(
     window: int | Literal["auto"] | None = "auto",
     max_steps: int | None = None,
     adjoint: AbstractAdjoint = ImplicitAdjoint(),
+    fallback: Sequential | None = None,
     trace: Trace | None = None,
     throw: bool = True,
 ) -> Solution:
@@ -42,7 +44,8 @@ def solve(
     - `s0`: the initial state, a PyTree of float arrays of one dtype with D numbers in all.
     - `xs`: the inputs, a PyTree of arrays with a leading axis of length T, or `None` with
       `length`.
-    - `solver`: `QuasiDEER()`, `DEER()` or `Sequential()`.
+    - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
+      `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem.
     - `length`: T, needed when `xs` is `None`.
     - `guess`: the trajectory to start from. `None` repeats the state before each window;
       `"zeros"`; or a PyTree like the answer.
@@ -50,8 +53,10 @@ def solve(
       length that suits the platform, the solver and D; `None` solves the whole sequence at once,
       as the paper does.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
-      which is always enough for the undamped solvers.
+      which is always enough for the undamped solvers, and ten times that for the damped ones.
     - `adjoint`: how the answer is differentiated.
+    - `fallback`: `Sequential()` finishes a window that ran out of iterations, from its last
+      verified state on. Under `vmap` it runs for all series.
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
       iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
       `window=None` or a number, because the shape of the trace depends on it.
@@ -65,30 +70,55 @@ def solve(
     s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
     state_type = check_state(s0)
     length = check_length(xs, length)
-    check_options(solver, window, max_steps, guess, trace, state_type, length)
+    check_options(solver, window, max_steps, guess, fallback, trace, state_type, length)
     check_step(f, state_type, _one_input(xs))
-    solution = _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace)
+    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace)
+    solution = solve_checked(f, s0, xs, length, jnp.asarray(length), options)
     return check_result(solution) if throw else solution
 
 
+class Options(eqx.Module):
+    """The options of `solve`, checked."""
+
+    solver: AbstractSolver
+    guess: Any
+    window: int | Literal["auto"] | None
+    max_steps: int | None
+    adjoint: AbstractAdjoint
+    fallback: Sequential | None
+    trace: Trace | None
+
+
 @eqx.filter_jit
-def _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace) -> Solution:
+def solve_checked(
+    f: Callable,
+    s0: State,
+    xs: Inputs,
+    length: int,
+    valid_length: Int[Array, ""],
+    options: Options,
+) -> Solution:
+    """`solve` behind its checks. Steps from `valid_length` on are padding."""
+    solver, adjoint = options.solver, options.adjoint
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0:
         return _empty(unravel, flat_s0)
     recurrence = flatten_recurrence(f, s0, _one_input(xs))
-    window = window_length(window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
+    window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
+    max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps
+    loop = Loop(max_steps, _on_trees(options.trace, unravel), adjoint.loop_kind)
 
     def run(fixed: PyTree) -> tuple[Array, PyTree]:
-        recurrence, s0, xs, guess, solver = fixed
+        recurrence, s0, xs, guess, valid_length, solver = fixed
         found = solve_windows(
-            solver, recurrence, s0, xs, guess, window, max_steps, _on_trees(trace, unravel), length
+            solver, recurrence, s0, xs, guess, length, valid_length, window, options.fallback, loop
         )
         return found.states, eqx.tree_at(lambda w: w.states, found, None)
 
-    fixed = (recurrence, flat_s0, xs, _flat_guess(guess, flat_s0, length), solver)
-    states, found = adjoint.apply(run, recurrence.step, flat_s0, xs, fixed)
+    guess = _flat_guess(options.guess, flat_s0, length)
+    fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
+    states, found = adjoint.apply(run, recurrence, flat_s0, xs, fixed)
     finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
     bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
     return Solution(
@@ -96,6 +126,7 @@ def _solve(f, s0, xs, solver, length, guess, window, max_steps, adjoint, trace) 
         result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
         stats=dict(
             num_steps=found.num_steps,
+            num_fallback=found.num_fallback,
             num_windows=jnp.asarray(-(-length // window)),
             window=jnp.asarray(window),
             max_steps=jnp.asarray(max_steps),
@@ -133,7 +164,7 @@ def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:
 def _empty(unravel: Callable, s0: Array) -> Solution:
     zero = jnp.zeros((), int)
     counts = dict.fromkeys(
-        ("num_steps", "num_windows", "window", "max_steps", "num_verified"), zero
+        ("num_steps", "num_fallback", "num_windows", "window", "max_steps", "num_verified"), zero
     )
     return Solution(
         value=jax.vmap(unravel)(jnp.zeros((0, s0.size), s0.dtype)),

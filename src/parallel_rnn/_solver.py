@@ -1,18 +1,28 @@
 """The named methods. Each fills in what the loop leaves open: the transition and the step."""
 
 import abc
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PyTree
 
+from ._damping import Step, as_rule
 from ._flat import FlatRecurrence
-from ._iterate import Iterate, Tolerance, TraceBuffer, iterate
-from ._recurrence import AbstractRecurrence, default_recurrence
+from ._iterate import Advance, Iterate, Loop, Point, Tolerance, iterate
+from ._kalman import filter_changes, smoother_changes
+from ._recurrence import AbstractRecurrence, default_recurrence, finite_or_zero, keep_where
 from ._solution import RESULTS
-from ._transition import AbstractTransition, Dense, Diagonal
+from ._transition import (
+    AbstractTransition,
+    Clipped,
+    Dense,
+    Diagonal,
+    Identity,
+    Scaled,
+    Zero,
+)
 from ._types import Inputs
 
 # (rtol, atol) for states of each precision. The residual of one step is a few roundings; these
@@ -25,56 +35,73 @@ DEFAULT_TOLERANCES = {
 }
 
 
+# Bounds on the iterations of a damped method on T steps, where none is given: this many for each
+# step, and at least so many.
+DAMPED_STEPS_PER_STEP = 10
+LEAST_DAMPED_STEPS = 1000
+
+
 class Window(eqx.Module):
     """What there is to solve: the recurrence over a stretch of T steps.
 
-    `guess` is where an iteration starts.
+    `guess` is where an iteration starts. Steps from `valid_length` on are padding.
     """
 
     recurrence: FlatRecurrence
     s0: Float[Array, " D"]
     inputs: Inputs
     guess: Float[Array, "T D"]
+    valid_length: Int[Array, ""]
 
 
 class AbstractSolver(eqx.Module):
     """A way to find all states of a window."""
 
     @abc.abstractmethod
-    def run(self, window: Window, max_steps: Array | int, trace: TraceBuffer) -> Iterate:
-        """Solve one window."""
+    def run(self, window: Window, max_steps: Array | int, loop: Loop) -> Iterate:
+        """Solve one window in at most `max_steps` iterations."""
 
     @abc.abstractmethod
     def default_max_steps(self, window: int) -> int:
-        """A number of iterations that is always enough for a window of this length."""
+        """The bound on the iterations for a window of this length, where none is given."""
 
     @abc.abstractmethod
     def numbers_per_step(self, state_size: int) -> int:
-        """How many numbers of working memory one step of the sequence takes: those of A_t."""
+        """How many numbers of working memory one step of the sequence takes."""
 
 
 class Sequential(AbstractSolver):
     """One step after another by `jax.lax.scan`. The reference, and often the fastest on a CPU."""
 
-    def run(self, window, max_steps, trace):
+    def run(self, window, max_steps, loop):
         del max_steps
 
         def step(s, x):
             s = window.recurrence.step(s, x)
             return s, s
 
-        _, states = jax.lax.scan(step, window.s0, window.inputs, window.guess.shape[0])
-        finite = jnp.all(jnp.isfinite(states), axis=1)
+        length = window.guess.shape[0]
+        states = jax.lax.scan(step, window.s0, window.inputs, length)[1]
+        zero = jnp.zeros((), int)
         residual = jnp.zeros((), states.dtype)
-        return Iterate(
-            states=states,
-            num_steps=jnp.zeros((), int),
-            done=jnp.asarray(True),
-            result=RESULTS.where(jnp.all(finite), RESULTS.successful, RESULTS.nonfinite_state),
-            residual=jnp.where(jnp.all(finite), residual, jnp.inf),
-            num_verified=jnp.sum(jnp.cumprod(finite)),
-            trace=trace.write(trace.empty(states), jnp.zeros((), int), states, residual),
-        )
+        trace = loop.write(loop.empty_trace(states), zero, states, residual)
+        return _stepped(window, states, residual, zero, trace)
+
+    def finish(self, window: Window, reached: Iterate) -> Iterate:
+        """Take the steps behind the verified states of an iterate one after another."""
+
+        def step(s, element):
+            t, known, x = element
+            s = jax.lax.cond(
+                t < reached.num_verified, lambda: known, lambda: window.recurrence.step(s, x)
+            )
+            return s, s
+
+        elements = (jnp.arange(len(reached.states)), reached.states, window.inputs)
+        states = jax.lax.scan(step, window.s0, elements)[1]
+        # These steps have no residual, and that of the verified ones is within the tolerance.
+        residual = jnp.minimum(reached.residual, 1)
+        return _stepped(window, states, residual, reached.num_steps, reached.trace)
 
     def default_max_steps(self, window):
         del window
@@ -85,10 +112,28 @@ class Sequential(AbstractSolver):
         return 0
 
 
-class AbstractNewton(AbstractSolver):
-    """The undamped methods: replace the recurrence by its linearisation and solve that.
+def _stepped(
+    window: Window, states: Array, residual: Array, num_steps: Array, trace: PyTree
+) -> Iterate:
+    """The outcome of steps taken one after another: right up to the first that is not finite."""
+    finite = jnp.all(jnp.isfinite(states), axis=1)
+    finite = finite | (jnp.arange(len(states)) >= window.valid_length)
+    return Iterate(
+        states=states,
+        num_steps=num_steps,
+        done=jnp.asarray(True),
+        result=RESULTS.where(jnp.all(finite), RESULTS.successful, RESULTS.nonfinite_state),
+        residual=jnp.where(jnp.all(finite), residual, jnp.inf),
+        num_verified=jnp.sum(jnp.cumprod(finite)),
+        trace=trace,
+    )
 
-    See `AbstractRecurrence.newton_step` for the formula.
+
+class AbstractIterative(AbstractSolver):
+    """A method that replaces the recurrence by a linear one around the present states.
+
+    What stands for the Jacobians is the transition; how the next states follow from the linear
+    recurrence is the step.
     """
 
     transition: eqx.AbstractVar[AbstractTransition]
@@ -96,22 +141,45 @@ class AbstractNewton(AbstractSolver):
     rtol: eqx.AbstractVar[Any]
     atol: eqx.AbstractVar[Any]
 
-    def run(self, window, max_steps, trace):
+    @abc.abstractmethod
+    def method(self, recurrence: AbstractRecurrence, point: Point) -> tuple[Advance, PyTree]:
+        """The step of the method, and the memory it starts with; `point` gives shapes."""
+
+    def run(self, window, max_steps, loop):
         recurrence = default_recurrence() if self.recurrence is None else self.recurrence
-        inputs = _project(window)
+        inputs = window.recurrence.project_all(window.inputs)
 
-        def linearise(previous):
-            return self.transition.linearise(window.recurrence, previous, inputs)
+        def linearise(previous, iteration):
+            return self.transition.linearise(window.recurrence, previous, inputs, iteration)
 
+        zero = jnp.zeros((), int)
+        shapes = jax.eval_shape(linearise, window.guess, zero)
+        values, A = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        advance, memory = self.method(recurrence, Point(window.guess, values, A, zero))
         return iterate(
             linearise,
-            recurrence.newton_step,
+            advance,
+            memory,
             _tolerance(self.rtol, self.atol, window.guess.dtype),
             window.s0,
             window.guess,
+            window.valid_length,
             jnp.asarray(max_steps),
-            trace,
+            loop,
         )
+
+
+class AbstractNewton(AbstractIterative):
+    """The undamped methods. See `AbstractRecurrence.newton_step` for the formula."""
+
+    def method(self, recurrence, point):
+        del point
+
+        def advance(point, memory):
+            states = recurrence.newton_step(point.A, point.values, point.states, point.num_verified)
+            return states, memory
+
+        return advance, None
 
     def default_max_steps(self, window):
         return window
@@ -153,7 +221,11 @@ class QuasiDEER(AbstractNewton):
     Has the same answer as `DEER`, at T D memory and operations an iteration. Converges linearly:
     fast where the diagonal dominates the Jacobian, and after at most T iterations in any case.
 
-    **Arguments:** as for `DEER`.
+    **Arguments:** as for `DEER`, and
+
+    - `transition`: what stands for the Jacobian. `Diagonal()`; `BlockDiagonal(b)` for b numbers
+      that depend closely on each other, such as c and h of an LSTM; `StochasticDiagonal()` for
+      an `f` without closed form and a large D.
 
     References: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
     parallelization of nonlinear RNNs", NeurIPS 2024, section 4.1.
@@ -165,6 +237,196 @@ class QuasiDEER(AbstractNewton):
     transition: AbstractTransition = Diagonal()
 
 
+class Jacobi(AbstractNewton):
+    """Every step anew from the states before it: s_t = f(y_{t-1}, x_t), no Jacobian.
+
+    An iteration costs one evaluation of all steps. It carries information one step on, so the
+    iteration count is the number of steps after which an influence has died away, at most T.
+
+    **Arguments:** as for `DEER`.
+
+    References: Song, Meng, Liao and Ermon, "Accelerating feedforward computation via parallel
+    nonlinear equation solving", ICML 2021.
+    """
+
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Zero()
+
+
+class Picard(AbstractNewton):
+    """Fixed-point iteration on the sum of all increments.
+
+    s_t = s_{t-1} + f(y_{t-1}, x_t) - y_{t-1}, where y are the present states. Suits a
+    discretised differential equation with a small step, whose Jacobian is close to 1. Is exact
+    after at most T iterations, and may pass through very large states before.
+
+    **Arguments:** as for `DEER`.
+
+    References: Shih, Belkhale, Ermon, Sadigh and Anari, "Parallel sampling of diffusion models",
+    NeurIPS 2023; Gonzalez et al. 2024, table 1.
+    """
+
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Identity()
+
+
+class ScaleELK(AbstractNewton):
+    """Newton's method with the Jacobian times 1 - k: the constant form of ELK's damping.
+
+    k = 0 is DEER, k = 1 is Jacobi. Is exact after at most T iterations.
+
+    **Arguments:** as for `DEER`, and
+
+    - `k`: between 0 and 1. Under `jit` an array does not compile again.
+    - `transition`: what is scaled, `Dense()` or `Diagonal()`.
+
+    References: Gonzalez et al. 2024, appendix on scale-ELK.
+    """
+
+    rtol: Any
+    atol: Any
+    recurrence: AbstractRecurrence | None
+    transition: AbstractTransition
+
+    def __init__(
+        self,
+        k: Any,
+        rtol: Any = None,
+        atol: Any = None,
+        recurrence: AbstractRecurrence | None = None,
+        transition: AbstractTransition = Dense(),
+    ):
+        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
+        self.transition = Scaled(transition, 1 - k)
+
+
+class ClipELK(AbstractNewton):
+    """Newton's method with the diagonal of the Jacobian cut off at ±1, so that no change grows.
+
+    Is exact after at most T iterations.
+
+    **Arguments:** as for `DEER`.
+
+    References: Gonzalez et al. 2024, appendix on clip-ELK.
+    """
+
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Clipped()
+
+
+class AbstractDamped(AbstractIterative):
+    """The damped methods. See `_kalman` for the formulas."""
+
+    damping: eqx.AbstractVar[Any]
+    estimate: eqx.AbstractVar[Literal["filter", "smoother"]]
+
+    def method(self, recurrence, point):
+        rule = as_rule(self.damping)
+        step = self._step(recurrence)
+
+        def advance(point, memory):
+            return rule.advance(step, point, memory)
+
+        return advance, rule.start(point)
+
+    def _step(self, recurrence: AbstractRecurrence) -> Step:
+        def step(point, damping):
+            # What is verified is not part of the problem: the estimate starts behind it, as it
+            # starts behind s_0. A step that is not finite says nothing.
+            t = jnp.arange(len(point.states))
+            A = finite_or_zero(keep_where(t > point.num_verified, point.A))
+            residuals = keep_where(t >= point.num_verified, point.values - point.states)
+            residuals = finite_or_zero(residuals)
+            if self.estimate == "smoother":
+                changes = smoother_changes(recurrence, A, residuals, damping)
+            else:
+                changes = filter_changes(recurrence, A, residuals, damping).changes
+            return keep_where(t >= point.num_verified, changes)
+
+        return step
+
+    def default_max_steps(self, window):
+        return max(LEAST_DAMPED_STEPS, DAMPED_STEPS_PER_STEP * window)
+
+    def numbers_per_step(self, state_size):
+        # The covariances are as large as the transitions.
+        return 2 * self.transition.numbers_per_step(state_size)
+
+
+class ELK(AbstractDamped):
+    """DEER with damping: the new states are held near the present ones by a Kalman filter.
+
+    For recurrences that are not contractive DEER's iterates can leave all bounds. The damping
+    λ keeps them in reach: 0 is DEER, a large λ barely moves. One iteration takes T D^2 memory
+    and T D^3 operations.
+
+    **Arguments:**
+
+    - `damping`: λ >= 0 (the reference's 1/σ^2 over the process noise): a number, an array with
+      one for each entry of the flattened state, or a rule such as `AdaptiveDamping()`. Under
+      `jit`, arrays sweep without compiling again.
+    - `estimate`: `"filter"` takes the filtered mean, as the authors' code does; `"smoother"`
+      takes the smoothed mean, the exact Levenberg-Marquardt step. Both have the true trajectory
+      as their fixed point, and the better one depends on the problem.
+    - `rtol`, `atol`, `recurrence`: as for `DEER`.
+
+    With λ > 0 no number of iterations is certain to be enough; `max_steps=None` allows 10 T, at
+    least 1000.
+
+    **Raises:** `ValueError` for an unknown estimate.
+
+    References: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
+    parallelization of nonlinear RNNs", NeurIPS 2024, section 4.2; Särkkä and García-Fernández,
+    "Temporal parallelization of Bayesian smoothers", IEEE Transactions on Automatic Control
+    66(1), 2021; Särkkä and Svensson, "Levenberg-Marquardt and line-search extended Kalman
+    smoothers", ICASSP 2020.
+    """
+
+    damping: Any = 1e-3
+    estimate: Literal["filter", "smoother"] = "filter"
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Dense()
+
+    def __check_init__(self):
+        _check_estimate(self.estimate)
+
+
+class QuasiELK(AbstractDamped):
+    """Quasi-DEER with damping: D scalar Kalman filters, T D memory and operations.
+
+    The smoother is D tridiagonal systems.
+
+    **Arguments:** as for `ELK`; `transition` as for `QuasiDEER`.
+
+    **Raises:** `ValueError` for an unknown estimate.
+
+    References: Gonzalez et al. 2024, section 4.3.
+    """
+
+    damping: Any = 1e-1
+    estimate: Literal["filter", "smoother"] = "filter"
+    rtol: Any = None
+    atol: Any = None
+    recurrence: AbstractRecurrence | None = None
+    transition: AbstractTransition = Diagonal()
+
+    def __check_init__(self):
+        _check_estimate(self.estimate)
+
+
+def _check_estimate(estimate: Any) -> None:
+    if estimate not in ("filter", "smoother"):
+        raise ValueError(f'`estimate` is {estimate!r}; it must be "filter" or "smoother".')
+
+
 def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
     defaults = DEFAULT_TOLERANCES[jnp.dtype(dtype).name]
     given = (rtol, atol)
@@ -172,10 +434,3 @@ def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
         default if value is None else value for value, default in zip(given, defaults, strict=True)
     ]
     return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))
-
-
-def _project(window: Window) -> Inputs:
-    """The part of every step that no iteration changes."""
-    if not jax.tree.leaves(window.inputs):
-        return window.inputs
-    return jax.vmap(window.recurrence.project)(window.inputs)

@@ -8,8 +8,8 @@ from jaxtyping import Array, Float, PyTree
 State: TypeAlias = PyTree[Float[Array, "..."]]
 Inputs: TypeAlias = PyTree[Array]
 
-# The Jacobians of all steps: dense (T, D, D) or diagonal (T, D).
-Jacobians: TypeAlias = Float[Array, "T D D"] | Float[Array, "T D"]
+# The Jacobians of all steps: dense, diagonal, or n blocks of size b with n b = D.
+Jacobians: TypeAlias = Float[Array, "T D D"] | Float[Array, "T D"] | Float[Array, "T b b n"]
 
 # trace(step, states, residual): what to keep of every iterate.
 Trace: TypeAlias = Callable[[Array, State, Array], PyTree]
@@ -30,6 +30,22 @@ class HasJacobian(Protocol):
 
     def value_and_jacobian(self, state: Any, x: Any) -> tuple[Any, Any]:
         """Return `f(state, x)` and ∂f/∂state, nested as `jax.jacfwd` nests it."""
+        ...
+
+
+@runtime_checkable
+class HasBlocks(Protocol):
+    """A cell that knows the blocks on the diagonal of its Jacobian in closed form.
+
+    The state has b parts of n numbers each: the rows of a (b, n) array, or b leaves of a PyTree.
+    Block u couples the numbers at place u of every part, as (c_u, h_u) in an LSTM.
+    """
+
+    def value_and_blocks(self, state: Any, x: Any) -> tuple[Any, Any]:
+        """Return `f(state, x)` and the blocks (b, b, n).
+
+        Entry [i, j, u] is the derivative of number u of part i by number u of part j.
+        """
         ...
 
 

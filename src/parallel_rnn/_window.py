@@ -10,14 +10,14 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ._flat import FlatRecurrence
-from ._iterate import Iterate, TraceBuffer
+from ._iterate import Iterate, Loop
 from ._recurrence import platform
 from ._solution import RESULTS
-from ._solver import AbstractSolver, Window
-from ._types import Inputs, Trace
+from ._solver import AbstractSolver, Sequential, Window
+from ._types import Inputs
 
 # What the transitions A_t of one window may take, in bytes. On a CPU they then stay in the cache
 # between the pass that makes them and the one that reads them. On a GPU a window has to be long
@@ -32,6 +32,7 @@ class Windows(eqx.Module):
     states: Float[Array, "T D"]
     result: Any
     num_steps: Array
+    num_fallback: Array
     residual: Array
     num_verified: Array
     trace: PyTree
@@ -65,34 +66,50 @@ def solve_windows(
     s0: Float[Array, " D"],
     xs: Inputs,
     guess: Float[Array, "T D"] | None,
-    window: int,
-    max_steps: int,
-    trace: Trace | None,
     length: int,
+    valid_length: Int[Array, ""],
+    window: int,
+    fallback: Sequential | None,
+    loop: Loop,
 ) -> Windows:
     """Solve the windows in turn, each from the last state of the one before.
 
     All windows have the same length, so that one program serves all: the last reaches back over
     steps that are already solved when the length is no multiple of the window. After a failure
-    the remaining windows keep their guess.
+    that no fallback mends the remaining windows keep their guess.
+
+    **Arguments:**
+
+    - `guess`: `None` repeats the state before each window.
+    - `length`: T.
+    - `valid_length`: steps from here on are padding.
+    - `fallback`: finishes a window that `solver` could not.
     """
     num_windows = math.ceil(length / window)
-    buffer = TraceBuffer(trace, max_steps + 1)
 
-    def solve_window(start: Array, states: Float[Array, "T D"], allowed: Array | int) -> Iterate:
+    def solve_window(
+        start: Array, states: Float[Array, "T D"], max_steps: Array | int
+    ) -> tuple[Iterate, Array]:
         before = jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
-        inputs = _slice(xs, start, window)
         if guess is None:
             own_guess = jnp.broadcast_to(before, (window, s0.size))
         else:
             own_guess = _slice(states, start, window)
-        return solver.run(Window(recurrence, before, inputs, own_guess), allowed, buffer)
+        own_length = jnp.clip(valid_length - start, 0, window)
+        task = Window(recurrence, before, _slice(xs, start, window), own_guess, own_length)
+        return _finished(fallback, task, solver.run(task, max_steps, loop))
 
     initial = jnp.broadcast_to(s0, (length, s0.size)) if guess is None else guess
     if num_windows == 1:
-        only = solve_window(jnp.zeros((), int), initial, max_steps)
+        only, num_fallback = solve_window(jnp.zeros((), int), initial, loop.max_steps)
         return Windows(
-            only.states, only.result, only.num_steps, only.residual, only.num_verified, only.trace
+            states=only.states,
+            result=only.result,
+            num_steps=only.num_steps,
+            num_fallback=num_fallback,
+            residual=only.residual,
+            num_verified=only.num_verified,
+            trace=only.trace,
         )
 
     # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
@@ -101,11 +118,12 @@ def solve_windows(
         index, so_far = carry
         ok = so_far.result == RESULTS.successful
         start = jnp.minimum(index * window, length - window)
-        now = solve_window(start, so_far.states, jnp.where(ok, max_steps, 0))
+        now, num_fallback = solve_window(start, so_far.states, jnp.where(ok, loop.max_steps, 0))
         following = Windows(
             states=jax.lax.dynamic_update_slice_in_dim(so_far.states, now.states, start, 0),
             result=RESULTS.where(ok, now.result, so_far.result),
             num_steps=so_far.num_steps + now.num_steps,
+            num_fallback=so_far.num_fallback + num_fallback,
             residual=jnp.maximum(so_far.residual, now.residual),
             num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
             trace=None,
@@ -113,9 +131,20 @@ def solve_windows(
         return (index + 1, following), now.trace
 
     zero = jnp.zeros((), int)
-    nothing = Windows(initial, RESULTS.successful, zero, jnp.zeros((), s0.dtype), zero, None)
+    nothing = Windows(
+        initial, RESULTS.successful, zero, zero, jnp.zeros((), s0.dtype), zero, trace=None
+    )
     (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
+
+
+def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tuple[Iterate, Array]:
+    """What was reached, finished by the fallback after a failure, and the steps that it took."""
+    if fallback is None:
+        return reached, jnp.zeros((), int)
+    failed = reached.result != RESULTS.successful
+    finished = jax.lax.cond(failed, lambda: fallback.finish(task, reached), lambda: reached)
+    return finished, jnp.where(failed, task.valid_length - reached.num_verified, 0)
 
 
 def _slice(tree: PyTree, start: Array, size: int) -> PyTree:

@@ -7,8 +7,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
-from parallel_rnn.cells import GRUCell
+from parallel_rnn.cells import (
+    ElmanCell,
+    GRUCell,
+    LEMCell,
+    LiquidCell,
+    LSTMCell,
+    MinimalGatedUnit,
+    SLSTMCell,
+)
 
 
 def reference(f: Callable, s0: Any, xs: Any, length: int | None = None) -> Any:
@@ -80,3 +89,28 @@ def temporary_bytes(function: Callable, *arguments: Any) -> int:
     analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
     assert analysis is not None
     return analysis.temp_size_in_bytes
+
+
+CELLS = (ElmanCell, GRUCell, MinimalGatedUnit, LSTMCell, SLSTMCell, LEMCell, LiquidCell)
+
+
+def cell_table(size: int, dtype: str, key: Array) -> dict[str, tuple[Any, Any]]:
+    """Every shipped cell, for inputs as long as its state's parts, with a state to start from.
+
+    Sequences of every cell stay of moderate size from there.
+    """
+    table = {}
+    for kind, kind_key in zip(CELLS, jax.random.split(key, len(CELLS)), strict=True):
+        key_cell, key_state = jax.random.split(kind_key)
+        cell = kind(size, size, key=key_cell, dtype=jnp.dtype(dtype))
+        table[kind.__name__] = cell, _state_near_zero(cell, key_state)
+    return table
+
+
+def _state_near_zero(cell: Any, key: Array) -> Any:
+    flat, unravel = ravel_pytree(cell.initial_state())
+    state = unravel(0.5 * jax.random.normal(key, flat.shape, flat.dtype))
+    if not isinstance(cell, SLSTMCell):
+        return state
+    c, n, m, h = state
+    return c, 1 + jnp.abs(n), m, h  # a normaliser is at least 1
