@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ._solver import DEFAULT_TOLERANCES, AbstractSolver, Sequential
@@ -66,6 +67,26 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
             f"{sorted(lengths)}. Every leaf of `xs` needs the time axis first."
         )
     return lengths.pop()
+
+
+def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: Any) -> None:
+    """Refuse series that do not make a batch."""
+    guesses = None if isinstance(guess, str) else guess
+    leaves = jax.tree.leaves((s0, xs, guesses, lengths))
+    sizes = {leaf.shape[0] if jnp.ndim(leaf) > 0 else None for leaf in leaves}
+    if len(sizes) != 1 or None in sizes:
+        raise ValueError(
+            "The leading axes of `s0`, `xs`, `guess` and `lengths` must all be the number of "
+            f"series, but they are {sorted(sizes, key=str)}. One series alone goes to `solve`."
+        )
+    if sizes == {0}:
+        raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
+    if lengths is not None and not jnp.issubdtype(jnp.asarray(lengths).dtype, jnp.integer):
+        raise TypeError(
+            f"`lengths` has type {jnp.asarray(lengths).dtype}; it must hold integers, the number "
+            "of steps of each series that count."
+        )
+    _check_count("group", group, 1, "1 solves the series one after another")
 
 
 def check_options(

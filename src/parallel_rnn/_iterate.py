@@ -106,9 +106,13 @@ def iterate(
         converged = num_verified == length
         next_value = values[jnp.minimum(num_verified, length - 1)]
         hopeless = ~converged & ~jnp.all(jnp.isfinite(next_value))
-        rounding = jnp.all(_is_rounding(previous, now.states, values) | (t >= valid_length))
-        no_better = (num_verified <= now.num_verified) & (residual >= now.residual)
         exhausted = now.num_steps >= max_steps
+        no_better = (num_verified <= now.num_verified) & (residual >= now.residual)
+        rounding = jax.lax.cond(
+            exhausted | no_better,
+            lambda: jnp.all(_is_rounding(previous, now.states, values) | (t >= valid_length)),
+            lambda: jnp.asarray(False),
+        )
         stopped = ~converged & ~hopeless & (exhausted | (rounding & no_better))
         done = converged | hopeless | stopped
         result = RESULTS.where(hopeless, RESULTS.nonfinite_state, now.result)

@@ -3,6 +3,8 @@
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ._types import State
@@ -69,16 +71,35 @@ class Solution(eqx.Module):
 
 def check_result(solution: Solution) -> Solution:
     """Raise if the solve failed: now where the result is known, at run time under `jit`."""
+    failed = solution.result != RESULTS.successful
     if solution.result.is_traced():
-        failed = solution.result != RESULTS.successful
         return solution.result.error_if(solution, failed)
-    if solution.result != RESULTS.successful:
-        stats = {name: value.item() for name, value in solution.stats.items()}
+    if failed:
+        raise SolveError(_explanation(solution))
+    return solution
+
+
+def check_batch_result(solution: Solution) -> Solution:
+    """The same for a solution with a leading axis for the series of a batch."""
+    failed = solution.result != RESULTS.successful
+    if solution.result.is_traced():
+        return solution.result.error_if(solution, failed)
+    if jnp.any(failed):
+        series = int(jnp.argmax(failed))
+        first = jax.tree.map(lambda leaf: leaf[series], solution)
         raise SolveError(
-            f"{RESULTS[solution.result]}\n"
-            f"Step {stats['num_verified'] + 1} is the first that did not meet the tolerance, "
-            f"after {stats['num_steps']} iterations in windows of {stats['window']} steps "
-            f"(at most {stats['max_steps']} each); the residual is {stats['residual']:.3g} times "
-            "what is allowed. Pass `throw=False` to get the states reached so far."
+            f"{int(jnp.sum(failed))} of {len(failed)} series failed. The first is series {series}:"
+            f"\n{_explanation(first)}"
         )
     return solution
+
+
+def _explanation(solution: Solution) -> str:
+    stats = {name: value.item() for name, value in solution.stats.items()}
+    return (
+        f"{RESULTS[solution.result]}\n"
+        f"Step {stats['num_verified'] + 1} is the first that did not meet the tolerance, "
+        f"after {stats['num_steps']} iterations in windows of {stats['window']} steps "
+        f"(at most {stats['max_steps']} each); the residual is {stats['residual']:.3g} times "
+        "what is allowed. Pass `throw=False` to get the states reached so far."
+    )

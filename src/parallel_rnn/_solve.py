@@ -13,6 +13,7 @@ from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._check import check_length, check_options, check_state, check_step
 from ._flat import flatten_recurrence
 from ._iterate import Loop
+from ._recurrence import keep_where
 from ._solution import RESULTS, Solution, check_result
 from ._solver import AbstractSolver, QuasiDEER, Sequential
 from ._types import Inputs, State, Trace
@@ -68,25 +69,40 @@ def solve(
     `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
     """
     s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
-    state_type = check_state(s0)
-    length = check_length(xs, length)
-    check_options(solver, window, max_steps, guess, fallback, trace, state_type, length)
-    check_step(f, state_type, _one_input(xs))
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace)
-    solution = solve_checked(f, s0, xs, length, jnp.asarray(length), options)
+    length = check_call(f, s0, xs, length, options)
+    solution = solve_checked(f, s0, xs, length, None, options)
     return check_result(solution) if throw else solution
 
 
 class Options(eqx.Module):
-    """The options of `solve`, checked."""
+    """The options of `solve`, which explains them."""
 
-    solver: AbstractSolver
-    guess: Any
-    window: int | Literal["auto"] | None
-    max_steps: int | None
-    adjoint: AbstractAdjoint
-    fallback: Sequential | None
-    trace: Trace | None
+    solver: AbstractSolver = QuasiDEER()
+    guess: Any = None
+    window: int | Literal["auto"] | None = "auto"
+    max_steps: int | None = None
+    adjoint: AbstractAdjoint = ImplicitAdjoint()
+    fallback: Sequential | None = None
+    trace: Trace | None = None
+
+
+def check_call(f: Callable, s0: State, xs: Inputs, length: int | None, options: Options) -> int:
+    """Refuse arguments that do not fit together, and return T."""
+    state_type = check_state(s0)
+    length = check_length(xs, length)
+    check_options(
+        options.solver,
+        options.window,
+        options.max_steps,
+        options.guess,
+        options.fallback,
+        options.trace,
+        state_type,
+        length,
+    )
+    check_step(f, state_type, _one_input(xs))
+    return length
 
 
 @eqx.filter_jit
@@ -95,10 +111,10 @@ def solve_checked(
     s0: State,
     xs: Inputs,
     length: int,
-    valid_length: Int[Array, ""],
+    valid_length: Int[Array, ""] | None,
     options: Options,
 ) -> Solution:
-    """`solve` behind its checks. Steps from `valid_length` on are padding."""
+    """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0."""
     solver, adjoint = options.solver, options.adjoint
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0:
@@ -111,10 +127,14 @@ def solve_checked(
 
     def run(fixed: PyTree) -> tuple[Array, PyTree]:
         recurrence, s0, xs, guess, valid_length, solver = fixed
+        end = jnp.asarray(length) if valid_length is None else valid_length
         found = solve_windows(
-            solver, recurrence, s0, xs, guess, length, valid_length, window, options.fallback, loop
+            solver, recurrence, s0, xs, guess, length, end, window, options.fallback, loop
         )
-        return found.states, eqx.tree_at(lambda w: w.states, found, None)
+        states = found.states
+        if valid_length is not None:
+            states = keep_where(jnp.arange(length) < end, states)
+        return states, eqx.tree_at(lambda w: w.states, found, None)
 
     guess = _flat_guess(options.guess, flat_s0, length)
     fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
@@ -131,7 +151,11 @@ def solve_checked(
             window=jnp.asarray(window),
             max_steps=jnp.asarray(max_steps),
             residual=found.residual,
-            num_verified=found.num_verified,
+            num_verified=(
+                found.num_verified
+                if valid_length is None
+                else jnp.minimum(found.num_verified, valid_length)
+            ),
         ),
         trace=found.trace,
     )

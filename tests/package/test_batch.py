@@ -1,0 +1,125 @@
+"""`solve_batch` against `jax.lax.scan` of every series, with padding and without."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from parallel_rnn import QuasiDEER, QuasiELK, Sequential, SolveError, solve, solve_batch
+from parallel_rnn.cells import GRUCell
+
+from recurrences import gru, largest_difference, reference
+
+LENGTH = 40
+LENGTHS = np.array([40, 0, 1, 17, 39])
+COUNTS = (np.arange(LENGTH) < LENGTHS[:, None])[..., None]
+
+
+def batch():
+    """Series of different difficulty, so that they need different numbers of iterations."""
+    cell, _, _ = gru(4, 1)
+    s0 = jax.random.normal(jax.random.key(1), (5, 4))
+    scales = jnp.array([0.0, 0.1, 1.0, 3.0, 10.0])[:, None, None]
+    return cell, s0, scales * jax.random.normal(jax.random.key(2), (5, LENGTH, 4))
+
+
+def all_by_scan(cell, s0, xs):
+    return jax.vmap(lambda s, x: reference(cell, s, x))(s0, xs)
+
+
+@pytest.mark.parametrize("solver", [QuasiDEER(), QuasiELK(0.1), Sequential()])
+@pytest.mark.parametrize(("group", "window"), [(1, "auto"), (2, 16), (5, None)])
+def test_padding_is_ignored(solver, group, window):
+    cell, s0, xs = batch()
+    options = {"lengths": LENGTHS, "group": group, "window": window}
+    padded = jnp.where(COUNTS, xs, jnp.nan)
+
+    def ours(xs):
+        states = solve_batch(cell, s0, xs, solver, **options).value
+        return jnp.sum(states**2), states
+
+    def theirs(xs):
+        states = jnp.where(COUNTS, all_by_scan(cell, s0, xs), 0)
+        return jnp.sum(states**2), states
+
+    gradient, states = jax.grad(ours, has_aux=True)(padded)
+    wanted_gradient, wanted = jax.grad(theirs, has_aux=True)(xs)
+    assert largest_difference(states, wanted) < 1e-10
+    assert largest_difference(gradient, wanted_gradient) < 1e-8
+    verified = solve_batch(cell, s0, padded, solver, **options).stats["num_verified"]
+    np.testing.assert_array_equal(verified, LENGTHS)
+
+
+def test_every_series_takes_its_own_iterations():
+    cell, s0, xs = batch()
+    solution = solve_batch(cell, s0, xs)
+    assert largest_difference(solution.value, all_by_scan(cell, s0, xs)) < 1e-10
+    alone = [int(solve(cell, s, x).stats["num_steps"]) for s, x in zip(s0, xs, strict=True)]
+    assert solution.stats["num_steps"].tolist() == alone
+    assert len(set(alone)) > 2
+
+
+class Counting(eqx.Module):
+    """A tanh network of independent units that counts its evaluations."""
+
+    weight: jax.Array
+    evaluated: list = eqx.field(static=True)
+
+    def __call__(self, state, x):
+        return jnp.tanh(self.weight * state + x)
+
+    def value_and_diag(self, state, x):
+        jax.debug.callback(lambda s: self.evaluated.append(s), state[0])
+        value = self(state, x)
+        return value, self.weight * (1 - value * value)
+
+
+def test_a_slow_series_does_not_make_the_others_iterate():
+    cell = Counting(jnp.full(2, 0.9), [])
+    s0 = jnp.zeros((3, 2))
+    xs = jnp.array([0.0, 0.1, 5.0])[:, None, None] * jax.random.normal(jax.random.key(0), (3, 9, 2))
+    steps = solve_batch(cell, s0, xs).stats["num_steps"]
+    jax.effects_barrier()
+    # Every iteration evaluates all nine steps, and so does the look at the last iterate.
+    assert len(cell.evaluated) == 9 * int(jnp.sum(steps + 1))
+    assert jnp.max(steps) > jnp.min(steps)
+
+
+def test_guesses_belong_to_their_series():
+    cell, s0, xs = batch()
+    answer = all_by_scan(cell, s0, xs)
+    assert (solve_batch(cell, s0, xs, guess=answer).stats["num_steps"] == 0).all()
+    assert largest_difference(solve_batch(cell, s0, xs, guess="zeros").value, answer) < 1e-10
+
+
+def test_no_inputs():
+    s0 = jnp.array([[0.1], [0.2]])
+    solution = solve_batch(lambda s, _: jnp.cos(s), s0, None, length=30)
+    wanted = jax.vmap(lambda s: reference(lambda s, _: jnp.cos(s), s, None, 30))(s0)
+    assert largest_difference(solution.value, wanted) < 1e-10
+
+
+def test_the_first_series_that_failed_is_named():
+    cell, s0, xs = batch()
+    with pytest.raises(SolveError, match=r"2 of 5 series failed. The first is series 2:\n.*NaN"):
+        solve_batch(cell, s0, xs.at[2:4, 7].set(jnp.nan))
+    solution = solve_batch(cell, s0, xs.at[2, 7].set(jnp.nan), throw=False)
+    assert solution.stats["num_verified"].tolist() == [40, 40, 7, 40, 40]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"s0": jnp.zeros((3, 4))}, ValueError, r"\[3, 5\]"),
+        ({"lengths": jnp.zeros(5)}, TypeError, "must hold integers"),
+        ({"lengths": 3}, ValueError, "number of series"),
+        ({"group": 0}, ValueError, "`group` is 0"),
+        ({"s0": jnp.zeros((0, 4)), "xs": jnp.zeros((0, 7, 4))}, ValueError, "no series"),
+        ({"solver": QuasiDEER}, TypeError, "with brackets"),
+    ],
+)
+def test_wrong_arguments(change, error, message):
+    cell = GRUCell(4, 4, key=jax.random.key(0))
+    with pytest.raises(error, match=message):
+        solve_batch(cell, **({"s0": jnp.zeros((5, 4)), "xs": jnp.zeros((5, 7, 4))} | change))
