@@ -8,9 +8,9 @@ from ._adjoint import DiagonalAdjoint as DiagonalAdjoint
 from ._adjoint import ImplicitAdjoint as ImplicitAdjoint
 from ._adjoint import IteratedAdjoint as IteratedAdjoint
 from ._adjoint import UnrolledAdjoint as UnrolledAdjoint
-from ._batch import solve_batch as solve_batch
 from ._advice import Advice as Advice
 from ._advise import advise as advise
+from ._batch import solve_batch as solve_batch
 from ._damping import AbstractDamping as AbstractDamping
 from ._damping import AdaptiveDamping as AdaptiveDamping
 from ._recurrence import AbstractRecurrence as AbstractRecurrence

@@ -1,7 +1,7 @@
 """The named methods. Each fills in what the loop leaves open: the transition and the step."""
 
 import abc
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -34,6 +34,9 @@ DEFAULT_TOLERANCES = {
     "float16": (3e-3, 1e-3),
 }
 
+
+# What a damped method takes from its linear Gaussian model.
+Estimate: TypeAlias = Literal["filter", "smoother"]
 
 # Bounds on the iterations of a damped method on T steps, where none is given: this many for each
 # step, and at least so many.
@@ -324,7 +327,7 @@ class AbstractDamped(AbstractIterative):
     """The damped methods. See `_kalman` for the formulas."""
 
     damping: eqx.AbstractVar[Any]
-    estimate: eqx.AbstractVar[Literal["filter", "smoother"]]
+    estimate: eqx.AbstractVar[Estimate]
 
     def method(self, recurrence, point):
         rule = as_rule(self.damping)
@@ -388,15 +391,25 @@ class ELK(AbstractDamped):
     smoothers", ICASSP 2020.
     """
 
-    damping: Any = 1e-3
-    estimate: Literal["filter", "smoother"] = "filter"
-    rtol: Any = None
-    atol: Any = None
-    recurrence: AbstractRecurrence | None = None
-    transition: AbstractTransition = Dense()
+    damping: Any
+    estimate: Estimate
+    rtol: Any
+    atol: Any
+    recurrence: AbstractRecurrence | None
+    transition: AbstractTransition
 
-    def __check_init__(self):
-        _check_estimate(self.estimate)
+    def __init__(
+        self,
+        damping: Any = 1e-3,
+        estimate: Estimate = "filter",
+        rtol: Any = None,
+        atol: Any = None,
+        recurrence: AbstractRecurrence | None = None,
+        transition: AbstractTransition = Dense(),
+    ):
+        self.damping, self.estimate = damping, _checked(estimate)
+        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
+        self.transition = transition
 
 
 class QuasiELK(AbstractDamped):
@@ -411,20 +424,31 @@ class QuasiELK(AbstractDamped):
     References: Gonzalez et al. 2024, section 4.3.
     """
 
-    damping: Any = 1e-1
-    estimate: Literal["filter", "smoother"] = "filter"
-    rtol: Any = None
-    atol: Any = None
-    recurrence: AbstractRecurrence | None = None
-    transition: AbstractTransition = Diagonal()
+    damping: Any
+    estimate: Estimate
+    rtol: Any
+    atol: Any
+    recurrence: AbstractRecurrence | None
+    transition: AbstractTransition
 
-    def __check_init__(self):
-        _check_estimate(self.estimate)
+    def __init__(
+        self,
+        damping: Any = 1e-1,
+        estimate: Estimate = "filter",
+        rtol: Any = None,
+        atol: Any = None,
+        recurrence: AbstractRecurrence | None = None,
+        transition: AbstractTransition = Diagonal(),
+    ):
+        self.damping, self.estimate = damping, _checked(estimate)
+        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
+        self.transition = transition
 
 
-def _check_estimate(estimate: Any) -> None:
+def _checked(estimate: Any) -> Estimate:
     if estimate not in ("filter", "smoother"):
         raise ValueError(f'`estimate` is {estimate!r}; it must be "filter" or "smoother".')
+    return estimate
 
 
 def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
