@@ -55,7 +55,8 @@ class Solution(eqx.Module):
         - `num_windows`: windows that the sequence was cut into; `window` is their length.
         - `max_steps`: the bound on the iterations of one window.
         - `residual`: max |s_t - f(s_{t-1}, x_t)| over the returned states, relative to
-          `atol + rtol |s_t|`, so that 1 is the largest that counts as converged.
+          `atol + rtol |s_t|`, so that 1 is the largest that counts as converged. Steps that the
+          fallback took have none; then it is at most 1.
         - `num_verified`: leading steps whose residual is within the tolerance. It is T on
           success; after a failure the states before it can be trusted.
     - `trace`: what the `trace` function returned for every iterate, stacked, or `None`. Entry

@@ -61,7 +61,8 @@ def solve(
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
       iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
       `window=None` or a number, because the shape of the trace depends on it.
-    - `throw`: raise when the solve fails. `False` returns the states reached and the reason.
+    - `throw`: raise when the solve fails. `False` returns the last iterate and the reason. No
+      iterate before it had more verified states, as these are kept from then on.
 
     **Returns:** a `Solution`.
 
