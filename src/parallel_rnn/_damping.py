@@ -16,6 +16,10 @@ from ._recurrence import finite_or_zero
 Step: TypeAlias = Callable[[Point, Array], Array]
 
 
+# The cost is a long sum, known to about so many roundings.
+ROUNDINGS_OF_COST = 100
+
+
 class AbstractDamping(eqx.Module):
     """A rule that chooses λ in every iteration."""
 
@@ -85,7 +89,7 @@ class AdaptiveDamping(AbstractDamping):
     """
 
     initial: Any = 1e-2
-    smallest: Any = 1e-8
+    smallest: Any = 1e-12
     largest: Any = 1e3
 
     def start(self, point):
@@ -100,8 +104,11 @@ class AdaptiveDamping(AbstractDamping):
         smallest, largest = (jnp.asarray(bound, dtype) for bound in (self.smallest, self.largest))
         first = ~jnp.isfinite(memory.cost)
 
-        fall = memory.cost - _cost(point)
-        ratio = fall / jnp.maximum(memory.expected, jnp.finfo(dtype).tiny)
+        # Falls below the rounding of the cost are no evidence. If one was promised, the ratio is 1
+        # and λ shrinks until steps matter again.
+        noise = ROUNDINGS_OF_COST * jnp.finfo(dtype).eps * jnp.where(first, 0, memory.cost)
+        fall = memory.cost - _cost(point) + noise
+        ratio = fall / jnp.maximum(memory.expected + noise, jnp.finfo(dtype).tiny)
         accepted = first | (fall > 0) | (memory.factor * jnp.max(initial) >= largest)
 
         shrink = jnp.maximum(1 / 3, 1 - (2 * jnp.clip(ratio, 0, 1) - 1) ** 3)
