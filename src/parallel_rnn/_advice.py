@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from ._solver import AbstractDamped, AbstractSolver, Sequential
+from ._solver import AbstractDamped, AbstractIterative, AbstractSolver, Sequential
 from ._transition import BlockDiagonal, StochasticDiagonal
 
 
@@ -12,7 +12,8 @@ from ._transition import BlockDiagonal, StochasticDiagonal
 class Candidate:
     """One solver with one window, as it did on the pilot.
 
-    - `num_steps`: iterations of a window, their mean. NaN where it failed.
+    - `num_steps`: iterations of a window, their mean; the bound on them where it failed. NaN
+      where it was not tried.
     - `contraction`: the mean factor of the residual in an iteration.
     - `seconds`: for the pilot. NaN where it failed.
     - `speedup`: how many times faster than `Sequential` the whole sequence is expected to be; 0
@@ -20,7 +21,7 @@ class Candidate:
     - `note`: why it failed.
     """
 
-    solver: AbstractSolver
+    solver: AbstractIterative
     window: int
     num_steps: float = math.nan
     contraction: float = math.nan
@@ -31,11 +32,12 @@ class Candidate:
     @property
     def cells(self) -> tuple[str, ...]:
         """The row of the table."""
+        failed = self.speedup == 0
         numbers = (
-            "-" if math.isnan(self.num_steps) else f"{self.num_steps:.1f}",
+            "-" if failed else f"{self.num_steps:.1f}",
             "-" if math.isnan(self.contraction) else f"{self.contraction:.2g}",
-            duration(self.seconds),
-            "-" if self.speedup == 0 else f"{self.speedup:.2f}",
+            "-" if failed else duration(self.seconds),
+            "-" if failed else f"{self.speedup:.2g}",
         )
         return (name(self.solver), str(self.window), *numbers, self.note)
 
@@ -120,12 +122,17 @@ class Advice:
         if best.speedup > 0:
             return (
                 f"the fastest method, {name(best.solver)} in windows of {best.window} steps, is "
-                f"{best.speedup:.2f} times as fast."
+                f"{best.speedup:.2g} times as fast."
             )
-        if all(math.isnan(candidate.contraction) for candidate in self.candidates):
+        if not any(map(was_tried, self.candidates)):
             return "nothing else was tried in the time. `seconds=` sets it."
         chaotic = self.lyapunov_exponent * self.pilot >= 1
         return "no method got there" + (", as is usual under chaos." if chaotic else ".")
+
+
+def was_tried(candidate: Candidate) -> bool:
+    """Whether there was time for it."""
+    return not math.isnan(candidate.num_steps)
 
 
 def too_short(length: int) -> Advice:
@@ -148,17 +155,16 @@ def name(solver: AbstractSolver) -> str:
     arguments = []
     if isinstance(solver, AbstractDamped):
         arguments.append(f"damping={solver.damping:g}")
-    transition = getattr(solver, "transition", None)
-    if isinstance(transition, (BlockDiagonal, StochasticDiagonal)):
-        shown = f"{transition.size}" if isinstance(transition, BlockDiagonal) else ""
-        arguments.append(f"transition={type(transition).__name__}({shown})")
+    if isinstance(solver, AbstractIterative):
+        if isinstance(solver.transition, BlockDiagonal):
+            arguments.append(f"transition=BlockDiagonal({solver.transition.size})")
+        if isinstance(solver.transition, StochasticDiagonal):
+            arguments.append("transition=StochasticDiagonal()")
     return f"{type(solver).__name__}({', '.join(arguments)})"
 
 
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits."""
-    if math.isnan(seconds):
-        return "-"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
