@@ -23,9 +23,10 @@ from jaxtyping import Array, Float, PyTree
 from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
+from ._methods import QuasiDEER
 from ._recurrence import AbstractRecurrence, SequentialScan, default_recurrence
 from ._solution import RESULTS
-from ._solver import AbstractSolver, QuasiDEER
+from ._solver import AbstractSolver
 from ._transition import Diagonal
 from ._types import Inputs
 from ._window import solve_windows, window_length

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
-from ._solver import AbstractDamped, AbstractIterative, AbstractSolver, Sequential
+from ._methods import AbstractDamped
+from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._transition import BlockDiagonal, StochasticDiagonal
 
 

@@ -14,20 +14,19 @@ from jaxtyping import Array
 from ._advice import Advice, Candidate, too_short, was_tried
 from ._check import check_length, check_state
 from ._matrices import LARGEST_WRITTEN_OUT
-from ._pilot import Pilot, shortest_times, take_pilot
-from ._recurrence import platform
-from ._solution import RESULTS
-from ._solver import (
+from ._methods import (
     DEER,
     ELK,
     AbstractDamped,
-    AbstractIterative,
     Jacobi,
     Picard,
     QuasiDEER,
     QuasiELK,
-    Sequential,
 )
+from ._pilot import Pilot, shortest_times, take_pilot
+from ._recurrence import platform
+from ._solution import RESULTS
+from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal
 from ._types import Inputs, State
 

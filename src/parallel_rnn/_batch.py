@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._check import check_batch
+from ._methods import QuasiDEER
 from ._recurrence import keep_where
 from ._solution import Solution, check_batch_result
 from ._solve import Options, check_call, solve_checked
-from ._solver import AbstractSolver, QuasiDEER
+from ._solver import AbstractSolver
 from ._types import Inputs, State
 
 

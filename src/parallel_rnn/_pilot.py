@@ -16,10 +16,11 @@ from jaxtyping import Array, Float, PyTree
 from ._adjoint import ImplicitAdjoint
 from ._flat import FlatRecurrence, flatten_recurrence
 from ._iterate import shift
+from ._methods import DEER
 from ._recurrence import default_recurrence, platform
 from ._solution import Solution
 from ._solve import Options, solve, solve_checked
-from ._solver import DEER, AbstractSolver, Sequential
+from ._solver import AbstractSolver, Sequential
 from ._transition import AbstractTransition, Zero
 from ._types import Inputs, State
 from ._window import SHORTEST_WINDOW, WINDOW_BYTES, window_length

@@ -13,9 +13,10 @@ from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._check import check_length, check_options, check_state, check_step
 from ._flat import flatten_recurrence
 from ._iterate import Loop
+from ._methods import QuasiDEER
 from ._recurrence import keep_where
 from ._solution import RESULTS, Solution, check_result
-from ._solver import AbstractSolver, QuasiDEER, Sequential
+from ._solver import AbstractSolver, Sequential
 from ._types import Inputs, State, Trace
 from ._window import solve_windows, window_length
 

@@ -24,6 +24,9 @@ from ._types import Inputs
 # enough to fill the device, and only memory bounds it.
 WINDOW_BYTES = {"cpu": 2**21, "gpu": 2**30}
 SHORTEST_WINDOW = 64
+# Iterations of a window cost a CPU in proportion to its length, so long ones gain nothing, and one
+# in which errors grow may need as many iterations as steps.
+LONGEST_WINDOW = {"cpu": 1024}
 
 
 class Windows(eqx.Module):
@@ -52,9 +55,8 @@ def window_length(
         bytes_per_step = itemsize * solver.numbers_per_step(state_size)
         if bytes_per_step == 0:
             return length
-        longest = max(
-            SHORTEST_WINDOW, WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"]) // bytes_per_step
-        )
+        fits = WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"]) // bytes_per_step
+        longest = min(max(SHORTEST_WINDOW, fits), LONGEST_WINDOW.get(platform(), length))
         # Of equal length, so that the last window does not reach back far.
         window = math.ceil(length / math.ceil(length / longest))
     return min(window, length)
