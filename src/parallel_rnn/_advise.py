@@ -134,7 +134,9 @@ def _search(pilot: Pilot, deadline: float) -> list[Candidate]:
         tried += now
         ranked = sorted(filter(was_tried, now), key=lambda candidate: -candidate.speedup)
         for candidate in ranked[:NUM_REFINED]:
-            if candidate.speedup >= NEAR * max(other.speedup for other in tried):
+            # One that failed says nothing about shorter windows.
+            near = NEAR * max(other.speedup for other in tried)
+            if candidate.speedup == 0 or candidate.speedup >= near:
                 tried += _refine(pilot, candidate, deadline)
     return tried
 
