@@ -52,6 +52,20 @@ def figure_files(name):
     return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".pdf", ".svg", ".png")]
 
 
+def drawable(figures):
+    """The files of all figures whose results the source has: an archive may be older than a figure.
+
+    **Arguments:**
+
+    - `figures`: the name of each figure, and of the results that it is drawn from.
+    """
+    return [
+        figure_files(name)
+        for name, results in figures.items()
+        if config["source"] == "fresh" or Path(f"results/{SOURCE}/{results}.csv").exists()
+    ]
+
+
 def table_files(name):
     """A table in all its formats."""
     return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]

@@ -1,6 +1,14 @@
 # Names to ask for: one for each figure, table and experiment.
 
 
+# Each figure, and the results that it is drawn from.
+FIGURES = {
+    "gru_scaling_batch16": "gru_scaling",
+    "gru_scaling_batch1": "gru_scaling",
+    "gru_accuracy": "gru_accuracy",
+}
+
+
 localrules:
     figures,
     figure_2,
@@ -14,9 +22,7 @@ localrules:
 rule figures:
     """Every figure."""
     input:
-        figure_files("gru_scaling_batch16"),
-        figure_files("gru_accuracy"),
-        figure_files("gru_scaling_batch1"),
+        drawable(FIGURES),
 
 
 rule figure_2:
