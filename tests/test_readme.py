@@ -9,13 +9,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_python_blocks_run_one_after_another():
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["solution"].value.shape == (10_000, 32)
     assert names["gradient"].shape == (3, 3)
     assert names["ys"].shape == (10_000,)
+    assert names["batch"].value.shape == (4, 1000, 32)
 
 
 def test_every_target_exists():
