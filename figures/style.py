@@ -33,7 +33,7 @@ METHODS = {
     "sequential": Look("sequential", "#000000", "s", "-"),
     "deer": Look("DEER", "#E69F00", "^", (0, (5, 1.5))),
     "quasi_deer": Look("quasi-DEER", "#0072B2", "o", (0, (2, 1))),
-    "elk": Look("ELK", "#D55E00", "v", "-"),
+    "elk": Look("ELK", "#D55E00", "v", (0, (9, 1))),
     "quasi_elk": Look("quasi-ELK", "#009E73", "D", (0, (4, 1, 1, 1))),
     "scale_elk": Look("scale-ELK", "#CC79A7", "P", (0, (6, 1, 1, 1, 1, 1))),
     "clip_elk": Look("clip-ELK", "#56B4E9", "X", (0, (3, 1, 1, 1))),
