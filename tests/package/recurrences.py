@@ -1,6 +1,7 @@
-"""The recurrences that the tests solve, and the reference: `jax.lax.scan`."""
+"""The recurrences that the tests solve, the methods, and the reference: `jax.lax.scan`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,22 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from parallel_rnn import (
+    DEER,
+    ELK,
+    AdaptiveDamping,
+    AssociativeScan,
+    BlockDiagonal,
+    ClipELK,
+    Diagonal,
+    Jacobi,
+    Picard,
+    QuasiDEER,
+    QuasiELK,
+    ScaleELK,
+    SequentialScan,
+    StochasticDiagonal,
+)
 from parallel_rnn.cells import (
     ElmanCell,
     GRUCell,
@@ -18,6 +35,30 @@ from parallel_rnn.cells import (
     MinimalGatedUnit,
     SLSTMCell,
 )
+
+BACKENDS = [AssociativeScan(), SequentialScan()]
+
+# One row for each method; all take `rtol`, `atol` and `recurrence`. The undamped ones are right
+# after T iterations.
+UNDAMPED = {
+    "Jacobi": Jacobi,
+    "Picard": Picard,
+    "DEER": DEER,
+    "QuasiDEER": QuasiDEER,
+    "QuasiDEER-blocks": partial(QuasiDEER, transition=BlockDiagonal(2)),
+    "QuasiDEER-stochastic": partial(QuasiDEER, transition=StochasticDiagonal()),
+    "ScaleELK": partial(ScaleELK, 0.2),
+    "ScaleELK-diagonal": partial(ScaleELK, 0.2, transition=Diagonal()),
+    "ClipELK": ClipELK,
+}
+DAMPED = {
+    "ELK-filter": partial(ELK, 1e-2),
+    "ELK-smoother": partial(ELK, 1e-2, "smoother"),
+    "ELK-adaptive": partial(ELK, AdaptiveDamping(), "smoother"),
+    "QuasiELK-filter": partial(QuasiELK, 1e-1),
+    "QuasiELK-smoother": partial(QuasiELK, 1e-1, "smoother"),
+}
+METHODS = {**UNDAMPED, **DAMPED}
 
 
 def reference(f: Callable, s0: Any, xs: Any, length: int | None = None) -> Any:
@@ -70,6 +111,22 @@ def pair(length: int):
 def logistic(state: Array, x: Array) -> Array:
     """The chaotic logistic map, pushed by the input. Products of its Jacobians explode."""
     return jnp.clip(3.9 * state * (1 - state) + x, 0.0, 1.0)
+
+
+def coupled_logistic(state: Array, x: Array) -> Array:
+    """Logistic maps that mix with their neighbours."""
+    mapped = logistic(state, x)
+    return 0.9 * mapped + 0.1 * jnp.roll(mapped, 1)
+
+
+def cubic(state: Array, x: Array) -> Array:
+    """A chaotic map on ±1 that nothing cuts off: far from there it leaves all bounds at once."""
+    return 2.59 * state * (1 - state**2) + x
+
+
+def step_by_step(f: Callable, s0: Array, states: Array, xs: Any) -> Array:
+    """One step from each of the states. Chaos lets trajectories be compared no other way."""
+    return jax.vmap(f)(jnp.concatenate([s0[None], states])[:-1], xs)
 
 
 def largest_difference(found: Any, wanted: Any) -> float:

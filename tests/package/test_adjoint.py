@@ -1,23 +1,38 @@
 """Derivatives of `scan` against those of `jax.lax.scan`: forward, reverse, second order."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.test_util import check_grads
 
 from parallel_rnn import (
     DEER,
     AssociativeScan,
+    DiagonalAdjoint,
     ImplicitAdjoint,
+    IteratedAdjoint,
     QuasiDEER,
     Sequential,
     SequentialScan,
+    UnrolledAdjoint,
     scan,
     solve,
 )
 
-from recurrences import gru, largest_difference, pair, reference, temporary_bytes
+from recurrences import (
+    BACKENDS,
+    METHODS,
+    gru,
+    largest_difference,
+    logistic,
+    pair,
+    reference,
+    temporary_bytes,
+)
 
 OPTIONS = [
     {"solver": solver, "adjoint": ImplicitAdjoint(recurrence), "window": window}
@@ -99,12 +114,55 @@ def test_hessian_vector_product(losses, problem):
     assert largest_difference(ours, theirs) < 1e-8
 
 
-@pytest.mark.parametrize("recurrence", [SequentialScan(), AssociativeScan()])
-def test_finite_differences_to_second_order(recurrence):
+@cache
+def solved(solver, adjoint):
+    """The loss of a solver and an adjoint as a function of the cell, s0 and xs."""
+
+    def ours(*args, **kwargs):
+        return scan(*args, **kwargs, solver=solver, adjoint=adjoint, window=None)
+
+    return lambda *args: loss(ours, *args)
+
+
+def all_derivatives(total, problem):
+    """The value, its JVP, the gradient and a Hessian-vector product, from one program."""
+
+    @jax.jit
+    def derivatives(problem, along):
+        return jax.jvp(jax.value_and_grad(lambda p: total(*p)), (problem,), (along,))
+
+    return derivatives(problem, direction(problem))
+
+
+@cache
+def wanted_derivatives():
+    return all_derivatives(lambda *args: loss(jax.lax.scan, *args), gru(4, 13))
+
+
+EXACT = {
+    "Sequential": (Sequential(), ImplicitAdjoint()),
+    **{name: (method(), ImplicitAdjoint()) for name, method in METHODS.items()},
+    "iterated-QuasiDEER": (QuasiDEER(), IteratedAdjoint()),
+    "iterated-DEER": (DEER(), IteratedAdjoint(DEER())),
+    "iterated-at-once": (DEER(), IteratedAdjoint(QuasiDEER(recurrence=AssociativeScan()))),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_every_solver_has_every_derivative(name):
+    found = all_derivatives(solved(*EXACT[name]), gru(4, 13))
+    assert largest_difference(found, wanted_derivatives()) < 1e-7
+
+
+ADJOINTS = [*(ImplicitAdjoint(backend) for backend in BACKENDS), IteratedAdjoint()]
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_finite_differences_to_second_order(adjoint):
     cell, s0, xs = gru(3, 4)
 
+    @jax.jit
     def f(s0, xs):
-        adjoint = ImplicitAdjoint(recurrence)
         return jnp.sum(jnp.sin(solve(cell, s0, xs, adjoint=adjoint).value))
 
     check_grads(f, (s0, xs), order=2, modes=("fwd", "rev"), atol=1e-5, rtol=1e-5)
@@ -153,3 +211,100 @@ def test_sequential_adjoint_forms_no_jacobian():
     jacobians = 500 * 16 * 16 * 8
     assert with_recurrence(SequentialScan()) < jacobians
     assert with_recurrence(AssociativeScan()) > jacobians
+
+
+def test_iterated_adjoint_with_windows_pytrees_and_vmap():
+    f, s0, xs = pair(23)
+    gains = jnp.array([0.5, 0.8, 1.0])
+
+    def gradients(solve_all):
+        def total(f, gain):
+            scaled = lambda s, x: jax.tree.map(lambda a: gain * a, f(s, x))  # noqa: E731
+            return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(solve_all(scaled, s0, xs)))
+
+        return jax.vmap(lambda gain: eqx.filter_grad(total)(f, gain))(gains)
+
+    def ours(f, s0, xs):
+        return solve(f, s0, xs, adjoint=IteratedAdjoint(), window=9).value
+
+    assert largest_difference(gradients(ours), gradients(reference)) < 1e-8
+
+
+def test_memory_of_the_iterated_adjoint_does_not_grow_with_the_square_of_the_state():
+    def bytes_per_number(adjoint, size):
+        cell, s0, xs = gru(size, 500)
+        f = lambda s, x: cell(s, x)  # noqa: E731
+
+        def total(s0):
+            return jnp.sum(solve(f, s0, xs, adjoint=adjoint, window=50, throw=False).value)
+
+        return temporary_bytes(jax.grad(total), s0) / (500 * size)
+
+    assert bytes_per_number(IteratedAdjoint(), 64) < 1.2 * bytes_per_number(IteratedAdjoint(), 16)
+    dense = ImplicitAdjoint(AssociativeScan())
+    assert bytes_per_number(dense, 64) > 2 * bytes_per_number(dense, 16)
+
+
+@pytest.mark.parametrize("adjoint", [*ADJOINTS, DiagonalAdjoint()])
+def test_gradients_are_as_accurate_when_the_loss_is_scaled(adjoint):
+    cell, s0, xs = gru(4, 31, "float32")
+
+    @jax.jit
+    def gradient(scale):
+        def total(s0):
+            return jnp.sum(jnp.sin(solve(cell, s0, xs, adjoint=adjoint).value)) * scale
+
+        return jax.grad(total)(s0) / scale
+
+    plain, small, large = (gradient(jnp.asarray(scale, "float32")) for scale in (1, 1e-12, 1e12))
+    assert jnp.max(jnp.abs(plain)) > 0.1
+    assert largest_difference(small, plain) < 1e-4
+    assert largest_difference(large, plain) < 1e-4
+
+
+@pytest.mark.parametrize("solver", [DEER(), QuasiDEER()])
+def test_unrolled_adjoint_is_exact_where_the_iteration_converged(solver):
+    problem = gru(4, 13)
+    total = solved(solver, UnrolledAdjoint())
+    found = jax.jit(jax.value_and_grad(lambda p: total(*p)))(problem)
+    assert largest_difference(found, wanted_derivatives()[0]) < 1e-8
+
+
+def test_unrolled_adjoint_sees_the_unconverged_iteration():
+    cell, s0, xs = gru(4, 13)
+    options = {"max_steps": 1, "window": None, "throw": False, "adjoint": UnrolledAdjoint()}
+    found = jax.grad(lambda s0: jnp.sum(solve(cell, s0, xs, **options).value ** 2))(s0)
+    exact = jax.grad(lambda s0: jnp.sum(reference(cell, s0, xs) ** 2))(s0)
+    assert largest_difference(found, exact) > 1e-3
+
+
+@pytest.mark.parametrize("recurrence", BACKENDS)
+def test_diagonal_adjoint_is_the_reverse_recurrence_with_the_diagonal(recurrence):
+    cell, s0, xs = gru(4, 31)
+    weights = jax.random.normal(jax.random.key(3), (31, 4))
+
+    def total(adjoint):
+        return lambda s0: jnp.sum(weights * solve(cell, s0, xs, adjoint=adjoint).value)
+
+    states = reference(cell, s0, xs)
+    previous = jnp.concatenate([s0[None], states[:-1]])
+    jacobians = np.array(jax.vmap(jax.jacrev(lambda s, x: cell(s, x)))(previous, xs))
+    w = np.zeros(4)
+    for t in reversed(range(1, 31)):
+        w = np.diagonal(jacobians[t]) * (weights[t] + w)
+    # The initial state enters the first step, whose derivative is taken in full.
+    wanted = jacobians[0].T @ (np.array(weights[0]) + w)
+    found = jax.grad(total(DiagonalAdjoint(recurrence)))(s0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    exact = jax.grad(total(ImplicitAdjoint()))(s0)
+    assert np.linalg.norm(found - exact) > 0.01 * np.linalg.norm(exact)
+
+
+def test_an_iterated_adjoint_that_fails_is_nan():
+    """Products of the chaotic map's Jacobians leave the range: there is no finite derivative."""
+    s0, xs = jnp.array([0.3]), jnp.zeros((3000, 1))
+
+    def total(s0):
+        return solve(logistic, s0, xs, DEER(), adjoint=IteratedAdjoint()).value[-1, 0]
+
+    assert jnp.isnan(jax.grad(total)(s0)).all()

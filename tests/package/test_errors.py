@@ -3,9 +3,24 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import pytest
 
-from parallel_rnn import DEER, QuasiDEER, scan, solve
+from parallel_rnn import (
+    DEER,
+    ELK,
+    RESULTS,
+    AdaptiveDamping,
+    Jacobi,
+    QuasiDEER,
+    QuasiELK,
+    Sequential,
+    SolveError,
+    scan,
+    solve,
+)
+
+from recurrences import gru, largest_difference, reference
 
 XS = [[0.0, 0.0, 0.0]] * 5
 
@@ -31,6 +46,14 @@ def step(state, x):
         ({"guess": 0.0}, ValueError, r"`guess` is float64\[\], but the states are float64\[5,3\]"),
         ({"solver": DEER}, TypeError, r"Write `DEER\(\)` with brackets"),
         ({"solver": "deer"}, TypeError, "`solver` is 'deer'"),
+        ({"solver": AdaptiveDamping()}, TypeError, r"`solver` is AdaptiveDamping"),
+        (
+            {"fallback": DEER()},
+            TypeError,
+            r"is DEER\(.*must be `Sequential\(\)` or None",
+        ),
+        ({"fallback": Sequential}, TypeError, r"`fallback` is <class"),
+        ({"fallback": True}, TypeError, r"`fallback` is True"),
         ({"trace": lambda step, s, r: r}, ValueError, "`trace` needs an explicit `window`"),
     ],
 )
@@ -112,3 +135,124 @@ def test_inputs_need_a_time_axis():
 def test_inputs_must_agree():
     with pytest.raises(ValueError, match=r"number of steps: \[4, 5\]"):
         solve(lambda s, x: s, jnp.zeros(3), (jnp.asarray(XS), jnp.zeros(4)), QuasiDEER())
+
+
+@pytest.mark.parametrize("method", [ELK, QuasiELK])
+@pytest.mark.parametrize("estimate", ["smoothed", None, 1])
+def test_estimates_have_two_names(method, estimate, monkeypatch):
+    # The check of types that comes before it is there in the tests only.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=f'`estimate` is {estimate!r}; it must be "filter" or'):
+        method(0.1, estimate)
+
+
+@pytest.mark.parametrize("length", [1, 50, 101, 500])
+def test_default_bound_of_the_iterations(length):
+    xs = jnp.zeros((length, 3))
+    options = {"window": None, "throw": False}
+    damped = solve(step, jnp.zeros(3), xs, ELK(0.1), **options).stats["max_steps"]
+    undamped = solve(step, jnp.zeros(3), xs, Jacobi(), **options).stats["max_steps"]
+    assert damped == max(1000, 10 * length)
+    assert undamped == length
+
+
+@pytest.mark.parametrize("solver", [DEER(), ELK(0.1)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("window", [None, 13])
+def test_the_fallback_finishes(solver, window):
+    cell, s0, xs = gru(4, 60)
+    options = {"window": window, "max_steps": 1, "throw": False}
+    alone = solve(cell, s0, xs, solver, **options)
+    assert alone.result == RESULTS.max_steps_reached
+    solution = solve(cell, s0, xs, solver, fallback=Sequential(), **options)
+    assert solution.result == RESULTS.successful
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-9
+    assert solution.stats["num_verified"] == 60
+    # All windows fail, and all are finished: later ones go on from the state of the fallback.
+    assert solution.stats["num_steps"] == -(-60 // (window or 60))
+    assert 0 < solution.stats["num_fallback"] <= 65
+    if window is None:
+        assert solution.stats["num_fallback"] == 60 - alone.stats["num_verified"]
+
+
+def test_the_fallback_rests_where_the_solver_succeeds():
+    cell, s0, xs = gru(4, 60)
+    plain = solve(cell, s0, xs, DEER(), window=13)
+    solution = solve(cell, s0, xs, DEER(), window=13, fallback=Sequential())
+    assert solution.stats["num_fallback"] == 0
+    assert largest_difference(solution.value, plain.value) == 0
+
+
+def test_the_fallback_finishes_only_the_windows_that_failed():
+    def chaotic_in_the_second_window(s, x):
+        return jnp.where(x > 0, 3.9 * s * (1 - s), 0.4)
+
+    s0, xs = jnp.array([0.3]), jnp.zeros((30, 1)).at[10:20].set(1)
+    options = {"window": 10, "max_steps": 1, "fallback": Sequential()}
+    solution = solve(chaotic_in_the_second_window, s0, xs, DEER(), **options)
+    assert 0 < solution.stats["num_fallback"] < 10
+    wanted = reference(chaotic_in_the_second_window, s0, xs)
+    assert largest_difference(solution.value, wanted) < 1e-10
+
+
+def test_the_fallback_under_vmap_and_its_gradient():
+    cell, _, _ = gru(4, 1)
+    s0 = jax.random.normal(jax.random.key(1), (3, 4))
+    xs = jax.random.normal(jax.random.key(2), (3, 20, 4))
+    options = {"max_steps": 2, "window": 7, "fallback": Sequential()}
+
+    def gradients(solve_all):
+        total = lambda s, x: jnp.sum(jnp.sin(solve_all(cell, s, x)))  # noqa: E731
+        return jax.vmap(jax.value_and_grad(total))(s0, xs)
+
+    found = gradients(lambda f, s, x: solve(f, s, x, DEER(), **options).value)
+    assert largest_difference(found, gradients(reference)) < 1e-8
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_no_fallback_mends_a_recurrence_that_leaves_the_range(window):
+    f = lambda s, x: jnp.exp(s) + x  # noqa: E731
+    s0, xs = jnp.ones(1), jnp.zeros((20, 1))
+    options = {"window": window, "fallback": Sequential()}
+    solution = solve(f, s0, xs, DEER(), throw=False, **options)
+    assert solution.result == RESULTS.nonfinite_state
+    assert solution.stats["num_verified"] == jnp.sum(jnp.isfinite(reference(f, s0, xs)))
+    with pytest.raises(SolveError, match="leaves the floating-point range"):
+        solve(f, s0, xs, DEER(), **options)
+
+
+@pytest.mark.parametrize("estimate", ["filter", "smoother"])
+def test_a_tolerance_below_the_rounding_is_said_to_be_unreachable(estimate):
+    cell, s0, xs = gru(4, 40, "float32")
+    solver = ELK(0.3, estimate, rtol=1e-12, atol=1e-12)
+    solution = solve(cell, s0, xs, solver, window=None, throw=False)
+    assert solution.result == RESULTS.tolerance_unreachable
+    # It stops long before the bound, at an answer as good as the dtype allows.
+    assert solution.stats["num_steps"] < 200 < solution.stats["max_steps"]
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-4
+    with pytest.raises(SolveError, match="down to the rounding"):
+        solve(cell, s0, xs, solver, window=None)
+
+
+def test_an_undamped_solver_meets_any_tolerance_unless_it_may_not_go_on():
+    cell, s0, xs = gru(4, 40, "float32")
+    solver = DEER(rtol=0.0, atol=1e-12)
+    assert solve(cell, s0, xs, solver, window=None).stats["residual"] <= 1
+    stopped = solve(cell, s0, xs, solver, window=None, max_steps=6, throw=False)
+    assert stopped.result == RESULTS.tolerance_unreachable
+    early = solve(cell, s0, xs, solver, window=None, max_steps=1, throw=False)
+    assert early.result == RESULTS.max_steps_reached
+
+
+@pytest.mark.parametrize("method", [ELK, QuasiELK])
+@pytest.mark.parametrize("estimate", ["filter", "smoother"])
+def test_adaptive_damping_converges(method, estimate):
+    cell, s0, xs = gru(4, 40)
+    steps = {}
+    # The second starts at its upper bound: there every step is taken.
+    for initial in (1e-2, 1e3):
+        solver = method(AdaptiveDamping(initial=jnp.asarray(initial)), estimate)
+        solution = solve(cell, s0, xs, solver, window=None)
+        assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-9
+        steps[initial] = solution.stats["num_steps"]
+    fixed = solve(cell, s0, xs, method(1.0, estimate), window=None, throw=False)
+    assert steps[1e-2] < steps[1e3] < fixed.stats["num_steps"]

@@ -9,28 +9,33 @@ import pytest
 from parallel_rnn import (
     DEER,
     RESULTS,
-    AssociativeScan,
     QuasiDEER,
     Sequential,
-    SequentialScan,
     SolveError,
     solve,
 )
 
 from recurrences import (
+    BACKENDS,
+    UNDAMPED,
     Pair,
+    coupled_logistic,
+    cubic,
     gru,
     largest_difference,
-    logistic,
     pair,
     reference,
+    step_by_step,
     temporary_bytes,
 )
 
-BACKENDS = [AssociativeScan(), SequentialScan()]
 NEWTON = [DEER, QuasiDEER]
 SOLVERS = [Sequential(), *(method(recurrence=b) for method in NEWTON for b in BACKENDS)]
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+
+# Every method that promises T iterations, with both backends.
+every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: type(b).__name__)
+every_undamped = pytest.mark.parametrize("method", UNDAMPED)
 
 
 def name(thing):
@@ -159,31 +164,47 @@ def test_any_guess_leads_to_the_answer(guess, window):
         assert solution.stats["num_steps"] == 0
 
 
-@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_ends_within_t_iterations_although_products_of_jacobians_overflow(solver, dtype):
-    length = 1500
-    xs = jnp.asarray(0.01 * np.sin(np.arange(length)), dtype)[:, None]
-    s0 = jnp.asarray([0.3], dtype)
-    solver = eqx.tree_at(
-        lambda s: (s.rtol, s.atol), solver, (0.0, 0.0), is_leaf=lambda leaf: leaf is None
-    )
-    solution = solve(logistic, s0, xs, solver, window=None, throw=False)
+def waves(height, length, dtype):
+    return jnp.asarray(height * np.sin(np.add.outer(np.arange(length), np.arange(2))), dtype)
+
+
+def check_ends_within_t_iterations(method, backend, f, s0, xs, guess):
+    """Tolerances of 0 ask for a fixed point in floating point, to the last bit."""
+    length = len(xs)
+    solver = UNDAMPED[method](rtol=0.0, atol=0.0, recurrence=backend)
+    solution = solve(f, s0, xs, solver, window=None, guess=guess, throw=False)
     assert solution.result == RESULTS.successful
     assert 10 < solution.stats["num_steps"] <= length
-    # Chaos doubles a rounding in about one step, so only one step at a time can be compared.
-    previous = jnp.concatenate([s0[None], solution.value[:-1]])
-    step = jax.vmap(logistic)(previous, xs)
-    assert largest_difference(step, solution.value) <= 2 * jnp.finfo(dtype).eps
+    step = step_by_step(f, s0, solution.value, xs)
+    assert largest_difference(step, solution.value) <= 4 * jnp.finfo(s0.dtype).eps
 
 
-@pytest.mark.parametrize("solver", SOLVERS[1:], ids=name)
-def test_after_i_iterations_the_first_i_states_are_exact(solver):
+@every_undamped
+@pytest.mark.parametrize(("backend", "dtype"), zip(BACKENDS, ["float32", "float64"], strict=True))
+def test_ends_within_t_iterations_although_products_of_jacobians_overflow(method, backend, dtype):
+    xs = waves(0.01, 1500, dtype)
+    s0 = jnp.asarray([0.3, 0.6], dtype)
+    check_ends_within_t_iterations(method, backend, coupled_logistic, s0, xs, None)
+
+
+@every_backend
+@every_undamped
+def test_ends_within_t_iterations_although_iterates_overflow(method, backend):
+    xs = waves(0.001, 150, "float32")
+    guess = 1e20 * jax.random.normal(jax.random.key(0), (150, 2), "float32")
+    s0 = jnp.asarray([0.3, 0.6], "float32")
+    check_ends_within_t_iterations(method, backend, cubic, s0, xs, guess)
+
+
+@every_backend
+@every_undamped
+def test_after_i_iterations_the_first_i_states_are_exact(method, backend):
     length = 60
-    xs = jnp.zeros((length, 1))
-    s0 = jnp.array([0.3])
-    wanted = reference(logistic, s0, xs)
-    solution = solve(logistic, s0, xs, solver, window=None, trace=lambda step, s, r: s)
+    xs = jnp.zeros((length, 2))
+    s0 = jnp.array([0.3, 0.6])
+    wanted = reference(coupled_logistic, s0, xs)
+    solver = UNDAMPED[method](recurrence=backend)
+    solution = solve(coupled_logistic, s0, xs, solver, window=None, trace=lambda step, s, r: s)
     for i in range(int(solution.stats["num_steps"]) + 1):
         # The chaotic map doubles a rounding error in each step.
         allowed = 1e-15 * 4.0 ** np.arange(min(i, 12))[:, None]
@@ -228,8 +249,8 @@ def test_the_residual_is_that_of_the_returned_states(solver):
         lambda s: (s.rtol, s.atol), solver, (0.0, 1e-3), is_leaf=lambda leaf: leaf is None
     )
     solution = solve(cell, s0, xs, solver, window=None)
-    previous = jnp.concatenate([s0[None], solution.value[:-1]])
-    wanted = jnp.max(jnp.abs(solution.value - jax.vmap(cell)(previous, xs))) / 1e-3
+    step = step_by_step(cell, s0, solution.value, xs)
+    wanted = jnp.max(jnp.abs(solution.value - step)) / 1e-3
     np.testing.assert_allclose(solution.stats["residual"], wanted, rtol=1e-6)
     assert 1e-6 < solution.stats["residual"] <= 1
 
