@@ -72,11 +72,13 @@ class AdaptiveDamping(AbstractDamping):
     from the last accepted states again, with a λ that grows by 2, 4, 8, ... for every rejection
     in a row (Nielsen 1999; Madsen, Nielsen and Tingleff 2004, section 3.2).
 
-    States that are verified are kept also when a proposal is rejected. At `largest` every
-    proposal is accepted: the iteration cannot get stuck.
+    States that are verified are kept also when a proposal is rejected, and at `largest` every
+    proposal is accepted.
 
     The theory is that of the smoother (`estimate="smoother"`), whose step always promises a
-    smaller cost. With the filter the rule is a heuristic.
+    smaller cost. With the filter the rule is a heuristic. On a chaotic recurrence and a long
+    window neither gets far: trajectories that fit every step but the first are nearly minima of
+    the cost, and the rule stays in one. Take a shorter window there, or a fixed λ.
 
     **Arguments:**
 
