@@ -1,5 +1,7 @@
 """Checks every annotated shape and dtype inside the package while the tests run."""
 
+import jax
+import pytest
 from jaxtyping import install_import_hook
 
 # Must come before the package is imported, so it stands in the outermost conftest. The entry
@@ -7,3 +9,14 @@ from jaxtyping import install_import_hook
 INSIDE = ["_adjoint", "_damping", "_flat", "_iterate", "_kalman", "_matrices", "_methods"]
 INSIDE += ["_recurrence", "_solution", "_solver", "_transition", "_window", "cells"]
 install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Frees the compiled programs of a file of tests.
+
+    Each takes several memory maps. Linux allows a process 65,530 of them, which all tests
+    together exceed; XLA then ends with a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
