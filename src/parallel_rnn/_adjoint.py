@@ -24,7 +24,7 @@ from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
 from ._methods import QuasiDEER
-from ._recurrence import AbstractRecurrence, SequentialScan, default_recurrence
+from ._recurrence import AbstractRecurrence, SequentialScan, recurrence_or_default
 from ._solution import RESULTS
 from ._solver import AbstractSolver
 from ._transition import Diagonal
@@ -129,7 +129,7 @@ class LinearisedSteps(eqx.Module):
 
     def residual(self, ds: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """ds_t - J_t ds_{t-1} for all t."""
-        before = jnp.concatenate([jnp.zeros_like(ds[:1]), ds[:-1]])
+        before = shift(jnp.zeros_like(ds[0]), ds)
         return ds - jax.vmap(self.jvp)(self.previous, self.xs, before)
 
     def jacobians(self) -> Float[Array, "T D D"]:
@@ -157,7 +157,7 @@ class ImplicitAdjoint(AbstractImplicit):
     recurrence: AbstractRecurrence | None = None
 
     def linear_recurrence(self, steps):
-        recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+        recurrence = recurrence_or_default(self.recurrence)
         if isinstance(recurrence, SequentialScan):
             return _in_turn(steps)
         return _with_jacobians(steps.residual, recurrence, steps.jacobians)
@@ -243,11 +243,11 @@ class DiagonalAdjoint(AbstractImplicit):
     recurrence: AbstractRecurrence | None = None
 
     def linear_recurrence(self, steps):
-        recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+        recurrence = recurrence_or_default(self.recurrence)
         diagonals = steps.diagonals()
 
         def residual(ds):
-            return ds - diagonals * jnp.concatenate([jnp.zeros_like(ds[:1]), ds[:-1]])
+            return ds - diagonals * shift(jnp.zeros_like(ds[0]), ds)
 
         return _with_jacobians(residual, recurrence, lambda: diagonals)
 

@@ -11,7 +11,6 @@ from jaxtyping import Array, PyTree
 
 from ._check import check_batch
 from ._methods import QuasiDEER
-from ._recurrence import keep_where
 from ._solution import Solution, check_batch_result
 from ._solve import Options, check_call, solve_checked
 from ._solver import AbstractSolver
@@ -90,8 +89,7 @@ def _repeat_last(xs: Inputs, valid_length: Array, length: int) -> Inputs:
 
     Padding may hold NaN, which would reach the derivatives of the steps before it.
     """
-    t = jnp.arange(length)
-    last = jnp.minimum(t, jnp.maximum(valid_length - 1, 0))
+    last = jnp.minimum(jnp.arange(length), jnp.maximum(valid_length - 1, 0))
     return jax.tree.map(
-        lambda leaf: keep_where((t >= 0) & (valid_length > 0), jnp.take(leaf, last, axis=0)), xs
+        lambda leaf: jnp.where(valid_length > 0, jnp.take(leaf, last, axis=0), 0), xs
     )

@@ -8,13 +8,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ._iterate import Point
+from ._iterate import Point, shift
 from ._matrices import structure_of
-from ._recurrence import finite_or_zero
+from ._recurrence import finite_or_zero, keep_where
 
 # step(point, damping (D,)) -> changes (T, D)
 Step: TypeAlias = Callable[[Point, Array], Array]
-
 
 # The cost is a long sum, known to about so many roundings.
 ROUNDINGS_OF_COST = 100
@@ -140,15 +139,12 @@ def _merge(accepted: Array, proposed: Point, last: Point) -> Point:
     verified = proposed.num_verified
     t = jnp.arange(len(proposed.states))
 
-    def choose(known: Array, new: Array, old: Array) -> Array:
-        keep = jnp.reshape(accepted | known, (-1,) + (1,) * (new.ndim - 1))
-        return jnp.where(keep, new, old)
-
+    # The step behind the verified states starts from a verified one.
+    known_state, known_step = accepted | (t < verified), accepted | (t <= verified)
     return Point(
-        states=choose(t < verified, proposed.states, last.states),
-        # The step behind the verified states starts from a verified one.
-        values=choose(t <= verified, proposed.values, last.values),
-        A=choose(t <= verified, proposed.A, last.A),
+        states=keep_where(known_state, proposed.states, last.states),
+        values=keep_where(known_step, proposed.values, last.values),
+        A=keep_where(known_step, proposed.A, last.A),
         num_verified=verified,
     )
 
@@ -161,7 +157,7 @@ def _cost(point: Point) -> Float[Array, ""]:
 
 def _linearised_cost(point: Point, changes: Float[Array, "T D"]) -> Float[Array, ""]:
     """C(s + d) as the linearised recurrence predicts it: 1/2 sum_t |d_t - A_t d_{t-1} - r_t|^2."""
-    before = jnp.roll(changes, 1, axis=0).at[0].set(0)
+    before = shift(jnp.zeros_like(changes[0]), changes)
     moved = structure_of(point.A, changes).apply(point.A, before)
     residual = changes - moved - (point.values - point.states)
     return jnp.sum(residual**2) / 2

@@ -17,13 +17,13 @@ from ._adjoint import ImplicitAdjoint
 from ._flat import FlatRecurrence, flatten_recurrence
 from ._iterate import shift
 from ._methods import DEER
-from ._recurrence import default_recurrence, platform
+from ._recurrence import recurrence_or_default
 from ._solution import Solution
 from ._solve import Options, solve, solve_checked
 from ._solver import AbstractSolver, Sequential
 from ._transition import AbstractTransition, Zero
 from ._types import Inputs, State
-from ._window import SHORTEST_WINDOW, WINDOW_BYTES, window_length
+from ._window import SHORTEST_WINDOW, window_bytes, window_length
 
 Result = TypeVar("Result")
 
@@ -74,8 +74,7 @@ class Pilot:
     def has_room_for_jacobians(self) -> bool:
         """Whether a window of dense Jacobians stays within what a window may take."""
         needed = SHORTEST_WINDOW * DEER().numbers_per_step(self.previous.shape[1])
-        allowed = WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"])
-        return needed * self.previous.dtype.itemsize <= allowed
+        return needed * self.previous.dtype.itemsize <= window_bytes()
 
     def seconds_of_linearising(self, transition: AbstractTransition) -> float:
         """Evaluating all steps with their Jacobians, extrapolated from the first few."""
@@ -191,7 +190,7 @@ def _linearised(
 
 @eqx.filter_jit
 def _scanned(A: Array, b: Float[Array, "P D"]) -> Float[Array, "P D"]:
-    return default_recurrence()(A, b)
+    return recurrence_or_default()(A, b)
 
 
 @eqx.filter_jit

@@ -106,9 +106,9 @@ class AssociativeScan(AbstractRecurrence):
         return finite_or_zero(following)
 
 
-def keep_where(keep: Bool[Array, " T"], A: Array) -> Array:
-    """A with 0 in place of the steps that are not kept."""
-    return jnp.where(jnp.reshape(keep, (-1,) + (1,) * (A.ndim - 1)), A, 0)
+def keep_where(keep: Bool[Array, " T"], A: Array, otherwise: Array | int = 0) -> Array:
+    """A with something else, 0 if nothing is given, in place of the steps that are not kept."""
+    return jnp.where(jnp.reshape(keep, (-1,) + (1,) * (A.ndim - 1)), A, otherwise)
 
 
 def finite_or_zero(s: Array) -> Array:
@@ -124,6 +124,8 @@ def platform() -> str:
     return device if isinstance(device, str) else device.platform
 
 
-def default_recurrence() -> AbstractRecurrence:
-    """The faster backend of this platform, used where `recurrence=None`."""
+def recurrence_or_default(recurrence: AbstractRecurrence | None = None) -> AbstractRecurrence:
+    """The backend that was asked for; for `None` the faster one of this platform."""
+    if recurrence is not None:
+        return recurrence
     return SequentialScan() if platform() == "cpu" else AssociativeScan()

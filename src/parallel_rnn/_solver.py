@@ -10,11 +10,9 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Tolerance, iterate
-from ._recurrence import AbstractRecurrence, default_recurrence
+from ._recurrence import AbstractRecurrence, recurrence_or_default
 from ._solution import RESULTS
-from ._transition import (
-    AbstractTransition,
-)
+from ._transition import AbstractTransition
 from ._types import Inputs
 
 # (rtol, atol) for states of each precision. The residual of one step is a few roundings; these
@@ -132,7 +130,7 @@ class AbstractIterative(AbstractSolver):
         """The step of the method, and the memory it starts with; `point` gives shapes."""
 
     def run(self, window, max_steps, loop):
-        recurrence = default_recurrence() if self.recurrence is None else self.recurrence
+        recurrence = recurrence_or_default(self.recurrence)
         inputs = window.recurrence.project_all(window.inputs)
 
         def linearise(previous, iteration):

@@ -41,6 +41,11 @@ class Windows(eqx.Module):
     trace: PyTree
 
 
+def window_bytes() -> int:
+    """What the transitions of a window may take on this platform."""
+    return WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"])
+
+
 def window_length(
     window: int | Literal["auto"] | None,
     solver: AbstractSolver,
@@ -55,7 +60,7 @@ def window_length(
         bytes_per_step = itemsize * solver.numbers_per_step(state_size)
         if bytes_per_step == 0:
             return length
-        fits = WINDOW_BYTES.get(platform(), WINDOW_BYTES["gpu"]) // bytes_per_step
+        fits = window_bytes() // bytes_per_step
         longest = min(max(SHORTEST_WINDOW, fits), LONGEST_WINDOW.get(platform(), length))
         # Of equal length, so that the last window does not reach back far.
         window = math.ceil(length / math.ceil(length / longest))
