@@ -37,7 +37,7 @@ rule all:
     default_target: True
     input:
         rules.figures.input,
-        rules.scaling_exponents.input,
+        rules.tables.input,
 
 
 onstart:

@@ -22,7 +22,17 @@ from typing import Any
 
 from experiments.records import describe_commit, read_records
 
-EXPERIMENTS = ("gru_scaling", "gru_accuracy")
+# The results of a whole run. Their further tables begin with their names.
+EXPERIMENTS = (
+    "gru_scaling",
+    "gru_accuracy",
+    "argru",
+    "argru_sweep",
+    "lorenz96",
+    "chaos",
+    "damping",
+    "windows",
+)
 PROVENANCE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parents[1]
 # Facts of each record that the provenance gathers: its own name for them, and the record's.
@@ -109,14 +119,16 @@ def _new_folder(root: Path, label: str) -> Path:
 
 
 def _collected_results(root: Path, fresh: Path) -> list[Path]:
-    files = [fresh / f"{name}{suffix}" for name in EXPERIMENTS for suffix in (".csv", ".json")]
-    for path in files:
+    """All files of a fresh run, if it has the results of every experiment."""
+    for path in [fresh / f"{name}{suffix}" for name in EXPERIMENTS for suffix in (".csv", ".json")]:
         if not path.is_file():
             raise ArchiveError(
                 f"{path.relative_to(root).as_posix()} does not exist: finish the run first "
                 f"(./run snakemake --cores all --config scale={fresh.name})."
             )
-    return files
+    return sorted(
+        path for path in fresh.glob("[!.]*") if path.stem.startswith(EXPERIMENTS) and path.is_file()
+    )
 
 
 def _distinct(values: list[Any]) -> list[Any]:

@@ -10,6 +10,7 @@ A normalising flow: given all x, the noise follows by solving the last line for 
 2024, section 6.2).
 """
 
+import hashlib
 import math
 import zipfile
 from collections.abc import Callable
@@ -119,3 +120,9 @@ _PLACES: dict[str, Callable[[ARGRU], Array]] = {
 def _wanted_arrays() -> str:
     model = ARGRU(key=jax.random.key(0))
     return ", ".join(f"{name} {place(model).shape}" for name, place in _PLACES.items())
+
+
+def describe_weights(path: Path | str) -> dict[str, str]:
+    """The name and checksum of a file of weights, for a record."""
+    path = Path(path)
+    return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -6,6 +6,7 @@ the scale's file, the schema's default. Every fault is one sentence that names t
 
 import copy
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,10 @@ def _hint(value: Any, types: list[str]) -> str:
     if not isinstance(value, str) or not {"integer", "number"} & set(types):
         return ""
     try:
-        float(value)
+        is_number = math.isfinite(float(value))
     except ValueError:
+        is_number = False
+    if not is_number:
         return ""
     return " (YAML takes 1e-4 for a text: write 1.0e-4; nested values need --configfile)"
 

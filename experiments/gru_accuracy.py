@@ -10,7 +10,6 @@ states against its float64 states, from the same weights and inputs.
         --output results/fresh/cpu/gru_accuracy.csv
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,19 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.command_line import csv_path, non_negative_int, positive_float, positive_int
+from experiments.command_line import experiment_parser, read_settings
 from experiments.datasets import DatasetError, standardise, watch
 from experiments.models import METHODS, GRUCell, Rollout, normal_inputs, untrained_gru
 from experiments.progress import Progress
 from experiments.records import RunRecord, write_results
 
 EXPERIMENT = "gru_accuracy"
-COMPARED = tuple(name for name in METHODS if name != "sequential")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the comparison depends on; the command line's help explains each value."""
+    """What the comparison depends on; config/README.md explains each value."""
 
     dim: int
     length: int
@@ -136,25 +134,9 @@ def _summarise(difference: np.ndarray) -> dict[str, float]:
     return {"max_abs": float(size.max()), "median_abs": float(np.median(size))}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m experiments.gru_accuracy")
-    add = parser.add_argument
-    add("--dim", type=positive_int, default=4, help="width of the state, and of the noise")
-    add("--length", type=positive_int, default=10_000, help="steps; a recording may be shorter")
-    add("--shown", type=positive_int, default=200, help="last steps kept for the figure")
-    add("--methods", choices=COMPARED, nargs="+", default=list(COMPARED))
-    add("--seed", type=non_negative_int, default=0, help="draws the weights and the noise")
-    add("--tolerance", type=positive_float, default=1e-4, help="largest residual at which to stop")
-    add("--inputs", choices=INPUTS, nargs="+", default=list(INPUTS))
-    add("--output", type=csv_path, required=True, help="the table; the record is put beside it")
-    return parser
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = vars(_parser().parse_args(arguments))
-    output = options.pop("output")
-    options["methods"], options["inputs"] = tuple(options["methods"]), tuple(options["inputs"])
-    settings = Settings(**options)
+    parser = experiment_parser(EXPERIMENT, EXPERIMENT)
+    settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), [settings.seed])
     tables, summary = [], {}
     with Progress(len(settings.inputs), "GRU accuracy") as progress:
@@ -165,7 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 sys.exit(str(error))
             tables.append(table)
             progress.advance(f"{kind}: {summary[kind]['length']} steps")
-    write_results(output, pd.concat(tables, ignore_index=True), record.complete(summary=summary))
+    write_results(
+        options.output, pd.concat(tables, ignore_index=True), record.complete(summary=summary)
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ compiled program and never run.
         --output results/fresh/cpu/gru_scaling/batch1_dim32.csv
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.command_line import csv_path, non_negative_int, positive_float, positive_int
+from experiments.command_line import experiment_parser, positive_int, read_settings
 from experiments.memory import ProgramMemory, device_memory, program_memory
 from experiments.models import METHODS, Rollout, normal_inputs, untrained_gru
 from experiments.progress import Progress
@@ -67,7 +66,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What one curve depends on; the command line's help explains each value."""
+    """What one curve depends on; config/README.md explains each value."""
 
     batch: int
     dim: int
@@ -252,39 +251,19 @@ def _common_columns(settings: Settings, length: int, method: str, program: Progr
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m experiments.gru_scaling")
-    add = parser.add_argument
-    add("--batch", type=positive_int, required=True, help="sequences rolled out together")
-    add("--dim", type=positive_int, required=True, help="width of the state and of the inputs")
-    add("--lengths", type=positive_int, nargs="+", required=True, help="steps of a sequence")
-    add("--methods", choices=METHODS, nargs="+", default=list(METHODS))
-    add("--seeds", type=positive_int, default=3, help="draws of weights and inputs")
-    add("--repetitions", type=positive_int, default=3, help="timed runs a seed")
-    add(
-        "--warmups",
-        type=non_negative_int,
-        default=1,
-        help="untimed runs a seed, the checked one too",
-    )
-    add("--tolerance", type=positive_float, default=1e-4, help="largest residual at which to stop")
-    add("--memory-fraction", type=positive_float, default=0.8, help="of the memory to use at most")
-    add("--cell-seconds", type=positive_float, help="fewer repetitions where a cell takes longer")
-    add("--output", type=csv_path, required=True, help="the table; the record is put beside it")
-    return parser
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = vars(_parser().parse_args(arguments))
-    output = options.pop("output")
-    options["lengths"], options["methods"] = tuple(options["lengths"]), tuple(options["methods"])
-    settings = Settings(**options)
+    parser = experiment_parser(EXPERIMENT, EXPERIMENT)
+    add = partial(parser.add_argument, type=positive_int, required=True)
+    add("--batch", help="sequences rolled out together")
+    add("--dim", help="width of the state and of the inputs")
+    add("--lengths", nargs="+", help="steps of a sequence")
+    settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     memory = device_memory()
     label = f"GRU, batch {settings.batch}, D = {settings.dim}"
     with Progress(len(settings.lengths) * len(settings.methods), label) as progress:
         table = measure_curve(settings, progress)
-    write_results(output, table, record.complete(device_memory_bytes=memory))
+    write_results(options.output, table, record.complete(device_memory_bytes=memory))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,16 @@ def write_results(path: Path, table: pd.DataFrame, record: Any) -> None:
     write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
 
+def write_beside(path: Path, name: str, table: pd.DataFrame, digits: int = 7) -> None:
+    """A further table of a run, its numbers rounded: `argru_mad.csv` beside `argru.csv`.
+
+    Written before the results are, so that where those are, it is too.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = table.to_csv(index=False, lineterminator="\n", float_format=f"%.{digits}g")
+    write_atomically(path.with_name(f"{path.stem}_{name}.csv"), text)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Writes under another name in the same folder, then renames.
 

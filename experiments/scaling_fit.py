@@ -22,6 +22,7 @@ import pandas as pd
 from experiments.command_line import csv_path
 from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, OUT_OF_MEMORY
 from experiments.records import write_atomically
+from experiments.tables import MISSING, to_latex, to_markdown
 
 TIME = "time per iteration"
 MEMORY = "temporary memory"
@@ -49,7 +50,6 @@ NOTE = (
     "operations say, and the time here includes evaluating the GRU and its Jacobian. "
     "Memory is what the compiled program needs beside its arguments and its result."
 )
-MISSING = "\N{EN DASH}"
 FITS_COLUMNS = [
     "batch",
     "method",
@@ -198,36 +198,6 @@ def _product(in_length: int, in_dim: int) -> str:
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in factors)
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, its note below."""
-    rows = [list(table.columns), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", NOTE, ""])
-
-
-def to_latex(table: pd.DataFrame) -> str:
-    """The table in LaTeX (package booktabs), its note below."""
-    rows = [[_latex(cell) for cell in row] for row in table.astype(str).to_numpy().tolist()]
-    lines = [
-        r"\begin{tabular}{" + "l" * table.shape[1] + "}",
-        r"\toprule",
-        " & ".join(table.columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        "",
-        r"\smallskip\noindent{\footnotesize " + NOTE + "}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex(cell: str) -> str:
-    if "±" in cell:
-        return "$" + cell.replace("±", r"\pm") + "$"
-    return f"${cell}$" if "^" in cell else cell.replace(MISSING, "--")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.scaling_fit")
     parser.add_argument("--input", type=csv_path, required=True, help="gru_scaling's table")
@@ -242,8 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = summarise(fits)
     output: Path = options.output
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output.with_suffix(".md"), to_markdown(table))
-    write_atomically(output.with_suffix(".tex"), to_latex(table))
+    write_atomically(output.with_suffix(".md"), to_markdown(table, NOTE))
+    write_atomically(output.with_suffix(".tex"), to_latex(table, NOTE))
     write_atomically(output, fits.to_csv(index=False, lineterminator="\n"))
 
 

@@ -16,6 +16,11 @@ class Results(NamedTuple):
     table: pd.DataFrame
     records: list[dict[str, Any]]
     source: str
+    path: Path
+
+    def beside(self, name: str) -> pd.DataFrame:
+        """Another table of the same run: `gru_name.csv` beside `gru.csv`."""
+        return pd.read_csv(self.path.with_name(f"{self.path.stem}_{name}.csv"))
 
     def figure_paths(self, name: str, endings: tuple[str, ...]) -> list[Path]:
         """Where figures made from these results lie."""
@@ -42,6 +47,7 @@ def read(path: Path) -> Results:
         table=pd.read_csv(path),
         records=records if isinstance(records, list) else [records],
         source="/".join(path.parent.parts[-2:]),
+        path=path,
     )
 
 
@@ -57,6 +63,13 @@ def newest(folder: Path, experiment: str) -> Path:
             "`./run snakemake --cores all`."
         )
     return max(found, key=lambda path: max(one["started_utc"] for one in read(path).records))
+
+
+def rows(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows in which columns have these values."""
+    for column, value in values.items():
+        table = table.loc[lambda one, column=column, value=value: one[column] == value]
+    return table
 
 
 def provenance(records: list[dict[str, Any]]) -> str:

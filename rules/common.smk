@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from experiments.command_line import to_words
 from experiments.configuration import ConfigurationError, complete, results_folder
 from experiments.sources import sources
 
@@ -36,10 +37,17 @@ def scaling_lengths(wildcards):
     return config["gru_scaling"][f"batch_{wildcards.batch}"]["lengths"]
 
 
-def scaling_limit():
-    """The option that limits the time of a cell; nothing where there is no limit."""
-    seconds = config["gru_scaling"]["cell_seconds"]
-    return "" if seconds is None else f"--cell-seconds {seconds}"
+def options(section):
+    """The values of a section of the configuration as options of its experiment's command line."""
+    values = config
+    for key in section.split("."):
+        values = values[key]
+    return " ".join(to_words(values))
+
+
+def argru_weights():
+    """The weights of the AR GRU: those that are trained here, or the file that the configuration names."""
+    return config["argru"]["weights"] or f"results/fresh/{SCALE}/argru_weights.npz"
 
 
 def result_files(name):
@@ -52,16 +60,17 @@ def figure_files(name):
     return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".pdf", ".svg", ".png")]
 
 
-def drawable(figures):
-    """The files of all figures whose results the source has: an archive may be older than a figure.
+def drawable(products, files):
+    """The files of all figures or tables whose results the source has: an archive may be older.
 
     **Arguments:**
 
-    - `figures`: the name of each figure, and of the results that it is drawn from.
+    - `products`: the name of each figure or table, and of the results that it is made from.
+    - `files`: its name -> its files.
     """
     return [
-        figure_files(name)
-        for name, results in figures.items()
+        files(name)
+        for name, results in products.items()
         if config["source"] == "fresh" or Path(f"results/{SOURCE}/{results}.csv").exists()
     ]
 

@@ -25,22 +25,14 @@ rule measure_gru_scaling:
     resources:
         gpu=1,
     params:
+        options=options("gru_scaling"),
         lengths=scaling_lengths,
-        methods=config["gru_scaling"]["methods"],
-        seeds=config["gru_scaling"]["seeds"],
-        repetitions=config["gru_scaling"]["repetitions"],
-        warmups=config["gru_scaling"]["warmups"],
-        tolerance=config["gru_scaling"]["tolerance"],
-        memory_fraction=config["gru_scaling"]["memory_fraction"],
-        limit=scaling_limit(),
     message:
         "GRU, batch {wildcards.batch}, D = {wildcards.dim}, T = {params.lengths} (progress: {log})"
     shell:
-        "python -m experiments.gru_scaling --batch {wildcards.batch} --dim {wildcards.dim}"
-        " --lengths {params.lengths} --methods {params.methods} --seeds {params.seeds}"
-        " --repetitions {params.repetitions} --warmups {params.warmups}"
-        " --tolerance {params.tolerance} --memory-fraction {params.memory_fraction}"
-        " {params.limit} --output {output.csv} > {log} 2>&1"
+        "python -m experiments.gru_scaling {params.options} --batch {wildcards.batch}"
+        " --dim {wildcards.dim} --lengths {params.lengths}"
+        " --output {output.csv} > {log} 2>&1"
 
 
 rule collect_gru_scaling:
@@ -75,10 +67,180 @@ rule compare_gru_accuracy:
     resources:
         gpu=1,
     params:
-        **config["gru_accuracy"],
+        options=options("gru_accuracy"),
     message:
-        "GRU against sequential evaluation, inputs {params.inputs} (progress: {log})"
+        "GRU beside sequential evaluation (progress: {log})"
     shell:
-        "python -m experiments.gru_accuracy --dim {params.dim} --length {params.length}"
-        " --shown {params.shown} --methods {params.methods} --seed {params.seed}"
-        " --tolerance {params.tolerance} --inputs {params.inputs} --output {output.csv} > {log} 2>&1"
+        "python -m experiments.gru_accuracy {params.options} --output {output.csv} > {log} 2>&1"
+
+
+rule train_argru:
+    """The AR GRU, trained on noisy sine waves by maximum likelihood."""
+    input:
+        sources=experiment_sources("argru_training"),
+    output:
+        weights=f"results/fresh/{SCALE}/argru_weights.npz",
+        csv=f"results/fresh/{SCALE}/argru_training.csv",
+        json=f"results/fresh/{SCALE}/argru_training.json",
+    log:
+        f"logs/fresh/{SCALE}/argru_training.log",
+    conda:
+        "../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        options=options("argru.training"),
+    message:
+        "Training the AR GRU (progress: {log})"
+    shell:
+        "python -m experiments.argru_training {params.options} --weights {output.weights}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule converge_argru:
+    """MAD against iterations of all methods on the AR GRU, some iterates, and times."""
+    input:
+        sources=experiment_sources("argru"),
+        weights=argru_weights(),
+    output:
+        csv=f"results/fresh/{SCALE}/argru.csv",
+        json=f"results/fresh/{SCALE}/argru.json",
+        mad=f"results/fresh/{SCALE}/argru_mad.csv",
+        iterates=f"results/fresh/{SCALE}/argru_iterates.csv",
+        times=f"results/fresh/{SCALE}/argru_times.csv",
+    log:
+        f"logs/fresh/{SCALE}/argru.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("argru.convergence"),
+        untrained_seed=config["argru"]["training"]["seed"],
+    message:
+        "AR GRU, MAD against iterations (progress: {log})"
+    shell:
+        "python -m experiments.argru {params.options} --weights {input.weights:q}"
+        " --untrained-seed {params.untrained_seed} --output {output.csv} > {log} 2>&1"
+
+
+rule sweep_argru:
+    """MAD and iterations of ELK and quasi-ELK on the trained AR GRU against the damping."""
+    input:
+        sources=experiment_sources("argru_sweep"),
+        weights=argru_weights(),
+    output:
+        csv=f"results/fresh/{SCALE}/argru_sweep.csv",
+        json=f"results/fresh/{SCALE}/argru_sweep.json",
+    log:
+        f"logs/fresh/{SCALE}/argru_sweep.log",
+    conda:
+        "../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        options=options("argru.sweep"),
+    message:
+        "AR GRU, damping swept (progress: {log})"
+    shell:
+        "python -m experiments.argru_sweep {params.options} --weights {input.weights:q}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule sweep_lorenz96:
+    """MAD and iterations of the methods on Lorenz96, with ELK's damping swept; some iterates."""
+    input:
+        sources=experiment_sources("lorenz96"),
+    output:
+        csv=f"results/fresh/{SCALE}/lorenz96.csv",
+        json=f"results/fresh/{SCALE}/lorenz96.json",
+        convergence=f"results/fresh/{SCALE}/lorenz96_convergence.csv",
+        iterates=f"results/fresh/{SCALE}/lorenz96_iterates.csv",
+    log:
+        f"logs/fresh/{SCALE}/lorenz96.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("lorenz96"),
+    message:
+        "Lorenz96, damping swept (progress: {log})"
+    shell:
+        "python -m experiments.lorenz96 {params.options} --output {output.csv} > {log} 2>&1"
+
+
+rule measure_chaos:
+    """Iterations and time of the methods, and Lyapunov exponents, from stable to chaotic systems."""
+    input:
+        sources=experiment_sources("chaos"),
+        weights=argru_weights(),
+    output:
+        csv=f"results/fresh/{SCALE}/chaos.csv",
+        json=f"results/fresh/{SCALE}/chaos.json",
+        exponents=f"results/fresh/{SCALE}/chaos_exponents.csv",
+    log:
+        f"logs/fresh/{SCALE}/chaos.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("chaos"),
+    message:
+        "Lorenz96, a tanh network and the AR GRU against their Lyapunov exponents (progress: {log})"
+    shell:
+        "python -m experiments.chaos {params.options} --weights {input.weights:q}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule sweep_damping:
+    """Iterations of the damped methods against the damping, and spectral radii."""
+    input:
+        sources=experiment_sources("damping"),
+        weights=argru_weights(),
+    output:
+        csv=f"results/fresh/{SCALE}/damping.csv",
+        json=f"results/fresh/{SCALE}/damping.json",
+        radius=f"results/fresh/{SCALE}/damping_radius.csv",
+    log:
+        f"logs/fresh/{SCALE}/damping.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("damping"),
+    message:
+        "What damping does (progress: {log})"
+    shell:
+        "python -m experiments.damping {params.options} --weights {input.weights:q}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule measure_windows:
+    """Iterations, work and time of all methods against the length of the window."""
+    input:
+        sources=experiment_sources("windows"),
+        weights=argru_weights(),
+    output:
+        csv=f"results/fresh/{SCALE}/windows.csv",
+        json=f"results/fresh/{SCALE}/windows.json",
+    log:
+        f"logs/fresh/{SCALE}/windows.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("windows"),
+    message:
+        "Windows of several lengths (progress: {log})"
+    shell:
+        "python -m experiments.windows {params.options} --weights {input.weights:q}"
+        " --output {output.csv} > {log} 2>&1"

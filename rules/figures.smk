@@ -8,6 +8,13 @@ FIGURE_MODULES = ["figures/results.py", "figures/style.py"]
 localrules:
     draw_gru_scaling,
     draw_gru_accuracy,
+    draw_argru_convergence,
+    draw_argru_sweep,
+    compare_argru_times,
+    draw_lorenz96,
+    draw_damping,
+    draw_windows,
+    draw_chaos,
     fit_scaling_exponents,
 
 
@@ -63,11 +70,194 @@ rule draw_gru_accuracy:
         "../figures/gru_accuracy.py"
 
 
+rule draw_lorenz96:
+    """Damping sweep, convergence and iterates on Lorenz96 (Figure 8)."""
+    input:
+        csv="results/{source}/lorenz96.csv",
+        json="results/{source}/lorenz96.json",
+        convergence="results/{source}/lorenz96_convergence.csv",
+        iterates="results/{source}/lorenz96_iterates.csv",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/lorenz96.pdf",
+        svg=report(
+            "figures/out/{source}/lorenz96.svg",
+            caption="../figures/captions/lorenz96.rst",
+            category="Figures",
+            labels={"figure": "Lorenz96", "results": "{source}"},
+        ),
+        png="figures/out/{source}/lorenz96.png",
+    log:
+        "logs/{source}/figures/lorenz96.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing Lorenz96"
+    script:
+        "../figures/lorenz96.py"
+
+
+rule draw_argru_convergence:
+    """MAD against iterations on the AR GRU, and iterates (Figure 4)."""
+    input:
+        csv="results/{source}/argru.csv",
+        json="results/{source}/argru.json",
+        mad="results/{source}/argru_mad.csv",
+        iterates="results/{source}/argru_iterates.csv",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/argru_convergence.pdf",
+        svg=report(
+            "figures/out/{source}/argru_convergence.svg",
+            caption="../figures/captions/argru_convergence.rst",
+            category="Figures",
+            labels={"figure": "AR GRU, convergence", "results": "{source}"},
+        ),
+        png="figures/out/{source}/argru_convergence.png",
+    log:
+        "logs/{source}/figures/argru_convergence.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the convergence on the AR GRU"
+    script:
+        "../figures/argru_convergence.py"
+
+
+rule draw_argru_sweep:
+    """MAD, iterations and time against the damping on the AR GRU (Figure 7)."""
+    input:
+        csv="results/{source}/argru_sweep.csv",
+        json="results/{source}/argru_sweep.json",
+        others="results/{source}/argru.csv",
+        times="results/{source}/argru_times.csv",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/argru_sweep.pdf",
+        svg=report(
+            "figures/out/{source}/argru_sweep.svg",
+            caption="../figures/captions/argru_sweep.rst",
+            category="Figures",
+            labels={"figure": "AR GRU, damping", "results": "{source}"},
+        ),
+        png="figures/out/{source}/argru_sweep.png",
+    log:
+        "logs/{source}/figures/argru_sweep.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the damping of ELK on the AR GRU"
+    script:
+        "../figures/argru_sweep.py"
+
+
+rule compare_argru_times:
+    """Iterations and times on the AR GRU, beside the paper's Table 2."""
+    input:
+        csv="results/{source}/argru.csv",
+        times="results/{source}/argru_times.csv",
+        sources=["experiments/argru_table.py", "experiments/tables.py"],
+    output:
+        csv=report(
+            "figures/out/{source}/table_2.csv",
+            caption="../figures/captions/table_2.rst",
+            category="Tables",
+            labels={"table": "AR GRU, times", "results": "{source}"},
+        ),
+        md="figures/out/{source}/table_2.md",
+        tex="figures/out/{source}/table_2.tex",
+    log:
+        "logs/{source}/figures/table_2.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Comparing the times on the AR GRU with the paper's"
+    shell:
+        "python -m experiments.argru_table --solves {input.csv} --times {input.times}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule draw_chaos:
+    """Iterations and time against the largest Lyapunov exponent."""
+    input:
+        csv="results/{source}/chaos.csv",
+        json="results/{source}/chaos.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/chaos.pdf",
+        svg=report(
+            "figures/out/{source}/chaos.svg",
+            caption="../figures/captions/chaos.rst",
+            category="Figures",
+            labels={"figure": "Chaos", "results": "{source}"},
+        ),
+        png="figures/out/{source}/chaos.png",
+    log:
+        "logs/{source}/figures/chaos.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing iterations against Lyapunov exponents"
+    script:
+        "../figures/chaos.py"
+
+
+rule draw_damping:
+    """What damping does: iterations against it, filter and smoother, spectral radii."""
+    input:
+        csv="results/{source}/damping.csv",
+        json="results/{source}/damping.json",
+        radius="results/{source}/damping_radius.csv",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/damping.pdf",
+        svg=report(
+            "figures/out/{source}/damping.svg",
+            caption="../figures/captions/damping.rst",
+            category="Figures",
+            labels={"figure": "Damping", "results": "{source}"},
+        ),
+        png="figures/out/{source}/damping.png",
+    log:
+        "logs/{source}/figures/damping.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing what damping does"
+    script:
+        "../figures/damping.py"
+
+
+rule draw_windows:
+    """Iterations, work and time against the length of the window."""
+    input:
+        csv="results/{source}/windows.csv",
+        json="results/{source}/windows.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/windows.pdf",
+        svg=report(
+            "figures/out/{source}/windows.svg",
+            caption="../figures/captions/windows.rst",
+            category="Figures",
+            labels={"figure": "Windows", "results": "{source}"},
+        ),
+        png="figures/out/{source}/windows.png",
+    log:
+        "logs/{source}/figures/windows.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the windows"
+    script:
+        "../figures/windows.py"
+
+
 rule fit_scaling_exponents:
     """Fitted exponents of time and memory in T and D, beside the paper's Table 1."""
     input:
         csv="results/{source}/gru_scaling.csv",
-        fit="experiments/scaling_fit.py",
+        sources=["experiments/scaling_fit.py", "experiments/tables.py"],
     output:
         csv=report(
             "figures/out/{source}/scaling_exponents.csv",

@@ -6,29 +6,62 @@ FIGURES = {
     "gru_scaling_batch16": "gru_scaling",
     "gru_scaling_batch1": "gru_scaling",
     "gru_accuracy": "gru_accuracy",
+    "argru_convergence": "argru",
+    "argru_sweep": "argru_sweep",
+    "lorenz96": "lorenz96",
+    "damping": "damping",
+    "windows": "windows",
+    "chaos": "chaos",
+}
+# Each table, likewise.
+TABLES = {
+    "scaling_exponents": "gru_scaling",
+    "table_2": "argru",
 }
 
 
 localrules:
     figures,
+    tables,
     figure_2,
+    figure_4,
     figure_5,
     figure_6,
+    figure_7,
+    figure_8,
     scaling_exponents,
+    table_2,
     gru_scaling,
     gru_accuracy,
+    argru,
+    lorenz96,
+    damping,
+    windows,
+    chaos,
 
 
 rule figures:
     """Every figure."""
     input:
-        drawable(FIGURES),
+        drawable(FIGURES, figure_files),
+
+
+rule tables:
+    """Every table."""
+    input:
+        drawable(TABLES, table_files),
 
 
 rule figure_2:
     """Figure 2: time and memory of an untrained GRU at batch size 16."""
     input:
         figure_files("gru_scaling_batch16"),
+
+
+rule figure_4:
+    """Figure 4: convergence on the AR GRU, untrained and trained, and iterates."""
+    input:
+        figure_files("argru_convergence"),
 
 
 rule figure_5:
@@ -43,10 +76,28 @@ rule figure_6:
         figure_files("gru_scaling_batch1"),
 
 
+rule figure_7:
+    """Figure 7: the damping of ELK and quasi-ELK swept on the trained AR GRU."""
+    input:
+        figure_files("argru_sweep"),
+
+
+rule figure_8:
+    """Figure 8: Lorenz96, the damping of ELK and quasi-ELK swept, convergence and iterates."""
+    input:
+        figure_files("lorenz96"),
+
+
 rule scaling_exponents:
     """Exponents of time and memory in T and D, beside the paper's Table 1."""
     input:
         table_files("scaling_exponents"),
+
+
+rule table_2:
+    """Table 2: time of an iteration, iterations and time in all on the AR GRU."""
+    input:
+        table_files("table_2"),
 
 
 rule gru_scaling:
@@ -59,3 +110,37 @@ rule gru_accuracy:
     """Results of the experiment behind Figure 5."""
     input:
         result_files("gru_accuracy"),
+
+
+rule argru:
+    """Results of the experiments behind Figures 4 and 7 and Table 2."""
+    input:
+        result_files("argru"),
+        result_files("argru_sweep"),
+
+
+rule lorenz96:
+    """Results of the experiment behind Figure 8."""
+    input:
+        result_files("lorenz96"),
+
+
+rule chaos:
+    """Iterations against the largest Lyapunov exponent, and the results."""
+    input:
+        result_files("chaos"),
+        figure_files("chaos"),
+
+
+rule damping:
+    """What damping does, and its results: docs/damping.md explains it."""
+    input:
+        result_files("damping"),
+        figure_files("damping"),
+
+
+rule windows:
+    """Iterations, work and time against the length of the window, and the results."""
+    input:
+        result_files("windows"),
+        figure_files("windows"),

@@ -1,10 +1,6 @@
 """The figure scripts run without the pipeline too, and a method looks the same everywhere."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.colors
@@ -13,16 +9,17 @@ import pandas as pd
 import pytest
 
 from experiments import gru_accuracy, gru_scaling, models
+from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = ("results", "style")
+FIGURES = sorted({path.stem for path in ROOT.glob("figures/*.py")} - set(SHARED))
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The figure scripts beside small results of their own, some cells out of memory."""
+    """A folder with small results, some cells out of memory."""
     folder = tmp_path_factory.mktemp("project")
-    ignore = shutil.ignore_patterns("out", "__pycache__")
-    shutil.copytree(ROOT / "figures", folder / "figures", ignore=ignore)
     fresh = folder / "results" / "fresh" / "test"
     common = ["--batch", "2", "--dim", "2", "--lengths", "10", "30", "--seeds", "2"]
     gru_scaling.main([*common, "--output", str(fresh / "gru_scaling.csv")])
@@ -33,16 +30,7 @@ def project(tmp_path_factory):
     crowded.to_csv(fresh / "gru_scaling.csv", index=False)
     sizes = ["--dim", "2", "--length", "60", "--shown", "20"]
     gru_accuracy.main([*sizes, "--output", str(fresh / "gru_accuracy.csv")])
-    return folder
-
-
-def draw(project, name):
-    command = [sys.executable, "-W", "error", str(project / "figures" / f"{name}.py")]
-    environment = {**os.environ, "MPLBACKEND": "agg"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    out = project / "figures" / "out" / "fresh" / "test"
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if name in path.name}
+    return fresh
 
 
 @pytest.mark.parametrize(
@@ -53,15 +41,15 @@ def draw(project, name):
     ],
 )
 def test_scripts_draw_alone(project, name, stem, words):
-    files = draw(project, name)
+    files = draw(name, project)
     assert set(files) == {f"{stem}{ending}" for ending in (".pdf", ".svg", ".png")}
     text = files[f"{stem}.svg"].decode()
     assert all(word in text for word in words)
     assert b"/FontFile2" in files[f"{stem}.pdf"]  # an embedded TrueType font
-    assert draw(project, name) == files  # no dates, no random names
+    assert draw(name, project) == files  # no dates, no random names
 
 
-@pytest.mark.parametrize("name", ["gru_scaling", "gru_accuracy"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_scripts_open_as_notebooks(tmp_path, name):
     jupytext = pytest.importorskip("jupytext")
     notebook = jupytext.read(ROOT / "figures" / f"{name}.py")

@@ -1,0 +1,84 @@
+"""What the damping λ does to ELK and quasi-ELK on the trained autoregressive GRU (Figure 7).
+
+Every λ on every draw of noise: the mean absolute deviation (MAD) of the output x from that of
+`jax.lax.scan` after some numbers of iterations, and the iterations until it is below 0.1. The
+time of an iteration does not depend on λ; `experiments.argru` measures it.
+
+    python -m experiments.argru_sweep --weights results/fresh/cpu/argru_weights.npz \\
+        --output results/fresh/cpu/argru_sweep.csv
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.argru import System, deviations, rolled_out, search, summarise
+from experiments.argru_model import ARGRU, describe_weights
+from experiments.command_line import experiment_parser, read_settings
+from experiments.progress import Progress
+from experiments.records import RunRecord, write_results
+
+EXPERIMENT, SECTION = "argru_sweep", "argru.sweep"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the sweep depends on; config/README.md explains each value."""
+
+    length: int
+    seeds: int
+    dampings: tuple[float, ...]
+    tolerance: float
+    elk_max_steps: int
+    quasi_elk_max_steps: int
+    mad_after: tuple[int, ...]
+
+    def max_steps(self) -> dict[str, int]:
+        """The most iterations of a solve, for each method."""
+        return {"elk": self.elk_max_steps, "quasi_elk": self.quasi_elk_max_steps}
+
+
+def sweep(settings: Settings, model: ARGRU, progress: Progress) -> pd.DataFrame:
+    """One row for each method, λ and draw."""
+    systems = [rolled_out(model, settings.length, seed) for seed in range(settings.seeds)]
+    rows = []
+    for method, max_steps in settings.max_steps().items():
+        run = search(method, settings.tolerance, max_steps, System.mad)
+        for damping in settings.dampings:
+            for seed, system in enumerate(systems):
+                mad = deviations(run, system, damping)
+                after = {
+                    f"mad_after_{n}": _mad_after(mad, n, max_steps) for n in settings.mad_after
+                }
+                keys = {"method": method, "damping": damping, "seed": seed}
+                rows.append({**keys, **summarise(mad), **after})
+            progress.advance(f"{method}, λ = {damping:g}: {rows[-1]['num_steps']} iterations")
+    return pd.DataFrame(rows).astype({"num_steps": "Int64"})
+
+
+def _mad_after(mad: np.ndarray, iterations: int, max_steps: int) -> float:
+    """The MAD after so many iterations; it stays as it is when a solve has ended by itself."""
+    last = len(mad) - 1
+    if iterations > last == max_steps:
+        return math.nan
+    return float(mad[min(iterations, last)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = experiment_parser(EXPERIMENT, SECTION)
+    parser.add_argument("--weights", type=Path, required=True, help="of the trained model")
+    settings, options = read_settings(Settings, parser, SECTION, arguments)
+    record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
+    solves = len(settings.dampings) * len(settings.max_steps())
+    with Progress(solves, "AR GRU, damping") as progress:
+        table = sweep(settings, ARGRU.load(options.weights), progress)
+    about = describe_weights(options.weights)
+    write_results(options.output, table, record.complete(weights=about))
+
+
+if __name__ == "__main__":
+    main()

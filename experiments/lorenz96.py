@@ -1,0 +1,233 @@
+"""How the damping decides whether Lorenz96 is found in parallel (Figure 8).
+
+All states of the chaotic system are found at once from a guess of zeros, from several starting
+states. ELK and quasi-ELK are swept over the damping; DEER and quasi-DEER stand beside them. For
+every iterate the mean absolute deviation (MAD) from `jax.lax.scan` is kept: absolute differences
+are summed over the D variables and averaged over the T steps.
+
+    python -m experiments.lorenz96 --starts 3 --output results/fresh/cpu/lorenz96.csv
+
+writes one row a solve. Beside it are `lorenz96_convergence.csv`, the MAD of the iterates (all of
+them at the best damping, a few at the others), and `lorenz96_iterates.csv`, some iterates
+themselves. Only columns named `time...` differ between two runs with the same settings.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array
+
+from experiments.command_line import experiment_parser, read_settings
+from experiments.lorenz96_model import Lorenz96, deviation
+from experiments.progress import Progress
+from experiments.records import RunRecord, write_beside, write_results
+from experiments.timing import timed
+from parallel_rnn import DEER, ELK, AbstractSolver, QuasiDEER, QuasiELK, solve
+
+EXPERIMENT = "lorenz96"
+# Solves run until their residuals are down to rounding. Any other tolerance would stop them at a
+# trajectory that fits every step but has left the true one: the system is chaotic.
+EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 0.0}
+SOLVERS: dict[str, Callable[[Any], AbstractSolver]] = {
+    "elk": lambda damping: ELK(damping, **EXACT),
+    "quasi_elk": lambda damping: QuasiELK(damping, **EXACT),
+    "deer": lambda damping: DEER(**EXACT),
+    "quasi_deer": lambda damping: QuasiDEER(**EXACT),
+}
+DAMPED = ("elk", "quasi_elk")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the experiment depends on; config/README.md explains each value."""
+
+    dim: int
+    forcing: float
+    length: int
+    starts: int
+    dampings: tuple[float, ...]
+    elk_damping: float
+    quasi_elk_damping: float
+    max_steps: int
+    threshold: float
+    sweep_steps: tuple[int, ...]
+    iterates_start: int
+    iterates: tuple[int, ...]
+    iterates_stride: int
+    repetitions: int
+
+    def best(self, method: str) -> float:
+        """The damping whose iterates are kept; 0, which is none, for the undamped methods."""
+        return {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method, 0.0)
+
+    def swept(self, method: str) -> list[float]:
+        """The dampings that a method is run with."""
+        if method not in DAMPED:
+            return [0.0]
+        return sorted({*self.dampings, self.best(method)}, reverse=True)
+
+
+class Solve(NamedTuple):
+    """The iterates 0, 1, ... of one solve, and the seconds that it took.
+
+    - `mad`: of every iterate.
+    - `states`: every iterate, thinned along time.
+    """
+
+    mad: np.ndarray
+    states: Array
+    time_s: float
+
+
+# solve(start, expected states, damping)
+Program = Callable[[Array, Array, float], Solve]
+
+
+def program(settings: Settings, method: str) -> Program:
+    """A method with its options, compiled once: starts and dampings are arrays."""
+    model = Lorenz96(settings.dim, settings.forcing)
+
+    def run(start: Array, expected: Array, damping: Array) -> tuple[tuple[Array, Array], Array]:
+        solution = solve(
+            model,
+            start,
+            None,
+            SOLVERS[method](damping),
+            length=settings.length,
+            guess="zeros",
+            window=None,
+            max_steps=settings.max_steps,
+            trace=lambda step, states, residual: (
+                deviation(states, expected),
+                states[:: settings.iterates_stride],
+            ),
+            throw=False,
+        )
+        return solution.trace, solution.stats["num_steps"]
+
+    state = jax.ShapeDtypeStruct((settings.dim,), jnp.float32)
+    states = jax.ShapeDtypeStruct((settings.length, settings.dim), jnp.float32)
+    compiled = jax.jit(run).lower(state, states, jax.ShapeDtypeStruct((), jnp.float32)).compile()
+
+    def measured(start: Array, expected: Array, damping: float) -> Solve:
+        given = (start, expected, jnp.float32(damping))
+        time_s, ((mad, states), num_steps) = timed(lambda: compiled(*given))
+        return Solve(np.asarray(mad)[: int(num_steps) + 1], states, time_s)
+
+    return measured
+
+
+def first_below(mad: np.ndarray, threshold: float) -> float:
+    """The first iteration from which on the MAD stays below; NaN if the last one is not."""
+    above = np.flatnonzero(~(mad < threshold))
+    iteration = 0 if len(above) == 0 else above[-1] + 1
+    return math.nan if iteration == len(mad) else float(iteration)
+
+
+def row(settings: Settings, method: str, damping: float, start: int, found: Solve) -> dict:
+    """Counts and times of one solve: to the threshold, and to the end of its run."""
+    iterations = len(found.mad) - 1
+    num_steps = first_below(found.mad, settings.threshold)
+    time_per_iteration_s = found.time_s / max(1, iterations)
+    return {
+        "method": method,
+        "damping": damping,
+        "start": start,
+        "num_steps": num_steps,
+        "run_steps": iterations,
+        "last_mad": found.mad[-1],
+        "time_per_iteration_s": time_per_iteration_s,
+        "time_s": num_steps * time_per_iteration_s,
+    }
+
+
+def iterates(settings: Settings, method: str, found: Solve) -> pd.DataFrame:
+    """The states of the iterates that are kept. After the last iteration they stay as they are."""
+    last = len(found.mad) - 1
+    tables = [
+        _tabulate(settings, method, iteration, np.asarray(found.states[min(iteration, last)]))
+        for iteration in settings.iterates
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _tabulate(settings: Settings, method: str, iteration: int, states: np.ndarray) -> pd.DataFrame:
+    table = pd.DataFrame(states, columns=[f"s_{i + 1}" for i in range(settings.dim)])
+    table.insert(0, "step", 1 + settings.iterates_stride * np.arange(len(states)))
+    table.insert(0, "iteration", iteration)
+    table.insert(0, "method", method)
+    return table
+
+
+def mad_rows(
+    settings: Settings, method: str, damping: float, start: int, mad: np.ndarray
+) -> pd.DataFrame:
+    """The MAD of the iterates that are kept. After the last iteration it stays as it is."""
+    every = np.arange(len(mad))
+    few = np.asarray(settings.sweep_steps)
+    kept = np.union1d(every, few) if damping == settings.best(method) else few
+    return pd.DataFrame(
+        {
+            "method": method,
+            "damping": damping,
+            "start": start,
+            "iteration": kept,
+            "mad": mad[np.minimum(kept, len(mad) - 1)],
+        }
+    )
+
+
+def measure(settings: Settings) -> dict[str, pd.DataFrame]:
+    """The tables "solves", "convergence" and "iterates"; the module explains them."""
+    model = Lorenz96(settings.dim, settings.forcing)
+    roll = jax.jit(lambda start: model.states(start, settings.length))
+    every = model.starts(max(settings.starts, settings.iterates_start + 1))
+    answers = [roll(start) for start in every]
+    solves = [
+        {"method": "sequential", "start": index, "time_s": _sequential_time(settings, roll, start)}
+        for index, start in enumerate(every[: settings.starts])
+    ]
+    shown = every[settings.iterates_start], answers[settings.iterates_start]
+    thinned = np.asarray(shown[1][:: settings.iterates_stride])
+    convergence, pictures = [], [_tabulate(settings, "sequential", 0, thinned)]
+    with Progress(len(SOLVERS), "Lorenz96") as progress:
+        for method in SOLVERS:
+            run = program(settings, method)
+            for damping, index in product(settings.swept(method), range(settings.starts)):
+                found = run(every[index], answers[index], damping)
+                solves.append(row(settings, method, damping, index, found))
+                convergence.append(mad_rows(settings, method, damping, index, found.mad))
+            picture = run(*shown, settings.best(method))
+            pictures.append(iterates(settings, method, picture))
+            progress.advance(f"{method}: {len(settings.swept(method))} dampings")
+    return {
+        "solves": pd.DataFrame(solves, columns=[*solves[-1]]),
+        "convergence": pd.concat(convergence, ignore_index=True),
+        "iterates": pd.concat(pictures, ignore_index=True),
+    }
+
+
+def _sequential_time(settings: Settings, roll: Callable, start: Array) -> float:
+    """Median time of compiled sequential evaluation."""
+    return float(np.median([timed(lambda: roll(start))[0] for _ in range(settings.repetitions)]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = experiment_parser(EXPERIMENT, EXPERIMENT)
+    settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
+    record = RunRecord(EXPERIMENT, asdict(settings), [])
+    tables = measure(settings)
+    for name in ("convergence", "iterates"):
+        write_beside(options.output, name, tables[name])
+    write_results(options.output, tables["solves"], record.complete())
+
+
+if __name__ == "__main__":
+    main()

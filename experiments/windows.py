@@ -1,0 +1,190 @@
+"""What the length of the window decides: iterations, work and time of every method.
+
+The autoregressive GRU and Lorenz96 are solved in windows, one after the other, each from the state
+before it repeated. The whole sequence at once, from a guess of zeros as in the paper, and
+sequential evaluation stand beside them.
+
+    python -m experiments.windows --weights results/fresh/cpu/argru_weights.npz \\
+        --output results/fresh/cpu/windows.csv
+
+writes one row for each method and window length. Work counts how often the step f is evaluated:
+an iteration evaluates all steps of its window, and one more evaluation shows that it is done.
+"""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+import pandas as pd
+
+from experiments import systems
+from experiments.argru_model import describe_weights
+from experiments.command_line import experiment_parser, read_settings
+from experiments.progress import Progress
+from experiments.records import RunRecord, write_results
+from experiments.systems import System
+from experiments.timing import timed
+from parallel_rnn import (
+    DEER,
+    ELK,
+    RESULTS,
+    AbstractSolver,
+    Jacobi,
+    Picard,
+    QuasiDEER,
+    QuasiELK,
+    Sequential,
+)
+
+EXPERIMENT = "windows"
+WHOLE, WINDOWS, SEQUENTIAL = "whole", "windows", "sequential"
+REACHED, MISSED = "reached", "not within the limit"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the experiment depends on; config/README.md explains each value."""
+
+    systems: tuple[str, ...]
+    weights: str
+    argru_length: int
+    argru_windows: tuple[int, ...]
+    argru_dampings: tuple[float, float]
+    lorenz96_length: int
+    lorenz96_windows: tuple[int, ...]
+    lorenz96_dampings: tuple[float, float]
+    seed: int
+    max_steps: int
+    tolerance: float
+    repetitions: int
+    cell_seconds: float
+
+
+class Task(NamedTuple):
+    """One cell: a method on a system, for the whole sequence or in windows of a length."""
+
+    system: str
+    evaluation: str
+    method: str
+    window: int
+    solver: AbstractSolver
+
+
+def methods(tolerance: float, dampings: tuple[float, float]) -> dict[str, AbstractSolver]:
+    """All methods, ELK and quasi-ELK with these dampings."""
+    limits: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
+    elk, quasi_elk = dampings
+    return {
+        "jacobi": Jacobi(**limits),
+        "picard": Picard(**limits),
+        "quasi_deer": QuasiDEER(**limits),
+        "deer": DEER(**limits),
+        "quasi_elk": QuasiELK(quasi_elk, **limits),
+        "elk": ELK(elk, **limits),
+    }
+
+
+def tasks(settings: Settings, found: dict[str, System]) -> list[Task]:
+    """All cells. A window as long as the sequence is left to the whole sequence."""
+    windows = {"argru": settings.argru_windows, "lorenz96": settings.lorenz96_windows}
+    dampings = {"argru": settings.argru_dampings, "lorenz96": settings.lorenz96_dampings}
+    listed = []
+    for name, system in found.items():
+        listed.append(Task(name, SEQUENTIAL, "sequential", system.length, Sequential()))
+        for method, solver in methods(settings.tolerance, dampings[name]).items():
+            listed += [
+                Task(name, WINDOWS, method, window, solver)
+                for window in windows[name]
+                if window < system.length
+            ]
+            listed.append(Task(name, WHOLE, method, system.length, solver))
+    return listed
+
+
+def program(settings: Settings, system: System, task: Task) -> Callable[[], Any]:
+    """The compiled solve of a cell."""
+    guess = None if task.evaluation == WINDOWS else "zeros"
+
+    def run(system: System, solver: AbstractSolver) -> dict[str, Any]:
+        solution = system.solve(
+            solver, window=task.window, guess=guess, max_steps=settings.max_steps
+        )
+        return {
+            "states": solution.value,
+            "result": solution.result,
+            "num_steps": solution.stats["num_steps"],
+            "num_windows": solution.stats["num_windows"],
+        }
+
+    jitted: Any = eqx.filter_jit(run)
+    compiled = jitted.lower(system, task.solver).compile()
+    return lambda: compiled(system, task.solver)
+
+
+def measure(settings: Settings, system: System, task: Task, run: Callable) -> dict[str, Any]:
+    """The row of a cell. The median time of some calls; of the first only if it takes long."""
+    first_s, found = timed(run)
+    times = [first_s]
+    if first_s < settings.cell_seconds:
+        affordable = int(settings.cell_seconds / first_s)
+        times = [timed(run)[0] for _ in range(min(settings.repetitions, max(1, affordable)))]
+    reached = bool(found["result"] == RESULTS.successful)
+    num_windows = int(found["num_windows"])
+    num_steps = int(found["num_steps"])
+    sequential = task.evaluation == SEQUENTIAL
+    evaluations = system.length if sequential else (num_steps + num_windows) * task.window
+    return {
+        "system": task.system,
+        "evaluation": task.evaluation,
+        "method": task.method,
+        "length": system.length,
+        "window": task.window,
+        "num_windows": num_windows,
+        "status": REACHED if reached else MISSED,
+        "num_steps": num_steps if reached and not sequential else math.nan,
+        "work_evaluations": evaluations if reached else math.nan,
+        "mad": float(system.mad(found["states"])),
+        "time_s": float(np.median(times)) if reached else math.nan,
+        "time_repetitions": len(times),
+    }
+
+
+SYSTEMS: dict[str, Callable[[Settings], System]] = {
+    "argru": lambda settings: systems.argru(
+        Path(settings.weights), settings.argru_length, settings.seed
+    ),
+    "lorenz96": lambda settings: systems.lorenz96(settings.lorenz96_length),
+}
+
+
+def run_all(settings: Settings) -> pd.DataFrame:
+    """Compiles programs side by side, then times them one after another."""
+    found = {name: SYSTEMS[name](settings) for name in settings.systems}
+    listed = tasks(settings, found)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        programs = list(pool.map(lambda task: program(settings, found[task.system], task), listed))
+    rows = []
+    with Progress(len(listed), "windows") as progress:
+        for task, run in zip(listed, programs, strict=True):
+            rows.append(measure(settings, found[task.system], task, run))
+            progress.advance(f"{task.system}: {task.method}, window {task.window}")
+    return pd.DataFrame(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = experiment_parser(EXPERIMENT, EXPERIMENT)
+    parser.add_argument("--weights", required=True, help="of the AR GRU, an .npz file")
+    settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
+    about = {**asdict(settings), "weights": describe_weights(settings.weights)}
+    record = RunRecord(EXPERIMENT, about, [settings.seed])
+    write_results(options.output, run_all(settings), record.complete())
+
+
+if __name__ == "__main__":
+    main()
