@@ -17,6 +17,8 @@ from experiments.datasets._dataset import split_by_group as split_by_group
 from experiments.datasets._dataset import standardise as standardise
 from experiments.datasets._dataset import without_shorter as without_shorter
 from experiments.datasets._digits import digits as digits
+from experiments.datasets._ts import TimeSeriesFile as TimeSeriesFile
+from experiments.datasets._ts import read_ts as read_ts
 from experiments.datasets._watch import WATCH_FILE as WATCH_FILE
 from experiments.datasets._watch import read_object_npy as read_object_npy
 from experiments.datasets._watch import watch as watch
