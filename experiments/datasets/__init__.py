@@ -17,6 +17,8 @@ from experiments.datasets._dataset import split_by_group as split_by_group
 from experiments.datasets._dataset import standardise as standardise
 from experiments.datasets._dataset import without_shorter as without_shorter
 from experiments.datasets._digits import digits as digits
+from experiments.datasets._eigenworms import eigenworms as eigenworms
+from experiments.datasets._fetch import fetch_eigenworms as fetch_eigenworms
 from experiments.datasets._ts import TimeSeriesFile as TimeSeriesFile
 from experiments.datasets._ts import read_ts as read_ts
 from experiments.datasets._watch import WATCH_FILE as WATCH_FILE
@@ -27,4 +29,5 @@ from experiments.datasets._watch import watch as watch
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "watch": lambda folder: watch(),
     "digits": lambda folder: digits(),
+    "eigenworms": eigenworms,
 }
