@@ -32,6 +32,10 @@ EXPERIMENTS = (
     "chaos",
     "damping",
     "windows",
+    "training",
+    "training_step",
+    "baselines",
+    "gradients",
 )
 PROVENANCE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parents[1]

@@ -9,15 +9,13 @@ The CSV holds numbers, the Markdown and LaTeX tables beside it what a reader wan
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.command_line import csv_path
-from experiments.records import write_atomically
-from experiments.tables import MISSING, to_latex, to_markdown
+from experiments.tables import MISSING, write_tables
 
 
 class Reported(NamedTuple):
@@ -118,12 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
     options = parser.parse_args(arguments)
     table = tabulate(pd.read_csv(options.solves), pd.read_csv(options.times))
-    shown = for_readers(table)
-    output: Path = options.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output.with_suffix(".md"), to_markdown(shown, NOTE))
-    write_atomically(output.with_suffix(".tex"), to_latex(shown, NOTE))
-    write_atomically(output, table.to_csv(index=False, lineterminator="\n"))
+    write_tables(options.output, table, for_readers(table), NOTE)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def write_beside(path: Path, name: str, table: pd.DataFrame, digits: int = 7) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = table.to_csv(index=False, lineterminator="\n", float_format=f"%.{digits}g")
-    write_atomically(path.with_name(f"{path.stem}_{name}.csv"), text)
+    write_atomically(_beside(path, name), text)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -125,8 +125,20 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def collect(inputs: Sequence[Path], output: Path) -> None:
-    """Joins result tables into `output`, and their records into a list beside it."""
+def collect(inputs: Sequence[Path], output: Path, beside: Sequence[str] = ()) -> None:
+    """Joins result tables into `output`, and their records into a list beside it.
+
+    **Arguments:**
+
+    - `beside`: names of further tables that every input has; they are joined as well.
+    """
+    for name in beside:
+        write_beside(output, name, _join([_beside(path, name) for path in inputs]))
+    records = [record for path in inputs for record in read_records(path)]
+    write_results(output, _join(inputs), records)
+
+
+def _join(inputs: Sequence[Path]) -> pd.DataFrame:
     tables = [_read_table(path) for path in inputs]
     for path, table in zip(inputs, tables, strict=True):
         if list(table.columns) != list(tables[0].columns):
@@ -138,8 +150,11 @@ def collect(inputs: Sequence[Path], output: Path) -> None:
     order = [name for name in SORT_COLUMNS if name in joined.columns]
     if order:
         joined = joined.sort_values(order, key=lambda column: column.astype(int), kind="stable")
-    records = [record for path in inputs for record in read_records(path)]
-    write_results(output, joined, records)
+    return joined
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}_{name}.csv")
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -196,9 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     collecting = commands.add_parser("collect", help="join result tables and their records")
     collecting.add_argument("--inputs", type=Path, nargs="+", required=True)
     collecting.add_argument("--output", type=Path, required=True)
+    collecting.add_argument("--beside", nargs="*", default=[], help="further tables to join")
     options = parser.parse_args(arguments)
     try:
-        collect(options.inputs, options.output)
+        collect(options.inputs, options.output, options.beside)
     except ValueError as error:
         sys.exit(str(error))
 

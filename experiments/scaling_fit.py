@@ -21,8 +21,7 @@ import pandas as pd
 
 from experiments.command_line import csv_path
 from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, OUT_OF_MEMORY
-from experiments.records import write_atomically
-from experiments.tables import MISSING, to_latex, to_markdown
+from experiments.tables import MISSING, write_tables
 
 TIME = "time per iteration"
 MEMORY = "temporary memory"
@@ -209,12 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{options.input.name} has no method with two lengths or two state sizes, so no "
             "exponent can be fitted: measure more."
         )
-    table = summarise(fits)
-    output: Path = options.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output.with_suffix(".md"), to_markdown(table, NOTE))
-    write_atomically(output.with_suffix(".tex"), to_latex(table, NOTE))
-    write_atomically(output, fits.to_csv(index=False, lineterminator="\n"))
+    write_tables(options.output, fits, summarise(fits), NOTE)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,8 +1,20 @@
 """Tables for readers, in Markdown and LaTeX, each with a note below."""
 
+from pathlib import Path
+
 import pandas as pd
 
+from experiments.records import write_atomically
+
 MISSING = "\N{EN DASH}"
+
+
+def write_tables(output: Path, numbers: pd.DataFrame, shown: pd.DataFrame, note: str) -> None:
+    """A table of numbers as CSV, and beside it what readers see as Markdown and LaTeX."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output.with_suffix(".md"), to_markdown(shown, note))
+    write_atomically(output.with_suffix(".tex"), to_latex(shown, note))
+    write_atomically(output, numbers.to_csv(index=False, lineterminator="\n"))
 
 
 def to_markdown(table: pd.DataFrame, note: str) -> str:

@@ -37,12 +37,20 @@ def scaling_lengths(wildcards):
     return config["gru_scaling"][f"batch_{wildcards.batch}"]["lengths"]
 
 
-def options(section):
+def options(section, without=()):
     """The values of a section of the configuration as options of its experiment's command line."""
     values = config
     for key in section.split("."):
         values = values[key]
-    return " ".join(to_words(values))
+    return " ".join(to_words({name: values[name] for name in values if name not in without}))
+
+
+def training_curves(suffix):
+    """The files of all variants of the training."""
+    return [
+        f"results/fresh/{SCALE}/training/{variant}{suffix}"
+        for variant in config["training"]["variants"]
+    ]
 
 
 def argru_weights():

@@ -8,6 +8,7 @@
 
 localrules:
     collect_gru_scaling,
+    collect_training,
 
 
 rule measure_gru_scaling:
@@ -244,3 +245,112 @@ rule measure_windows:
     shell:
         "python -m experiments.windows {params.options} --weights {input.weights:q}"
         " --output {output.csv} > {log} 2>&1"
+
+
+rule train_classifier:
+    """A classifier of recordings, trained by one method: every update, and every epoch."""
+    input:
+        sources=experiment_sources("training"),
+    output:
+        csv=f"results/fresh/{SCALE}/training/{{variant}}.csv",
+        json=f"results/fresh/{SCALE}/training/{{variant}}.json",
+        epochs=f"results/fresh/{SCALE}/training/{{variant}}_epochs.csv",
+    log:
+        f"logs/fresh/{SCALE}/training/{{variant}}.log",
+    wildcard_constraints:
+        variant="|".join(config["training"]["variants"]),
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("training", without=["variants"]),
+    message:
+        "Training a classifier, {wildcards.variant} (progress: {log})"
+    shell:
+        "python -m experiments.training {params.options} --variant {wildcards.variant}"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule collect_training:
+    """All trainings in one table of updates and one of epochs."""
+    input:
+        csv=training_curves(".csv"),
+        json=training_curves(".json"),
+        epochs=training_curves("_epochs.csv"),
+    output:
+        csv=f"results/fresh/{SCALE}/training.csv",
+        json=f"results/fresh/{SCALE}/training.json",
+        epochs=f"results/fresh/{SCALE}/training_epochs.csv",
+    log:
+        f"logs/fresh/{SCALE}/training.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Joining the trainings"
+    shell:
+        "python -m experiments.records collect --inputs {input.csv} --beside epochs"
+        " --output {output.csv} > {log} 2>&1"
+
+
+rule judge_baselines:
+    """The accuracy of the majority and of a linear probe on the recordings."""
+    input:
+        sources=experiment_sources("baselines"),
+    output:
+        csv=f"results/fresh/{SCALE}/baselines.csv",
+        json=f"results/fresh/{SCALE}/baselines.json",
+    log:
+        f"logs/fresh/{SCALE}/baselines.log",
+    conda:
+        "../environment.yml"
+    params:
+        options=options("training", without=["variants"]),
+    message:
+        "Baselines of the classifier (progress: {log})"
+    shell:
+        "python -m experiments.baselines {params.options} --output {output.csv} > {log} 2>&1"
+
+
+rule compare_gradients:
+    """The approximate gradient of the paper beside the exact one, along a training."""
+    input:
+        sources=experiment_sources("gradients"),
+    output:
+        csv=f"results/fresh/{SCALE}/gradients.csv",
+        json=f"results/fresh/{SCALE}/gradients.json",
+    log:
+        f"logs/fresh/{SCALE}/gradients.log",
+    conda:
+        "../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        options=options("training", without=["variants"]),
+    message:
+        "Exact and approximate gradients (progress: {log})"
+    shell:
+        "python -m experiments.gradients {params.options} --output {output.csv} > {log} 2>&1"
+
+
+rule measure_training_step:
+    """Time of an update at the size of EigenWorms, on random numbers."""
+    input:
+        sources=experiment_sources("training_step"),
+    output:
+        csv=f"results/fresh/{SCALE}/training_step.csv",
+        json=f"results/fresh/{SCALE}/training_step.json",
+    log:
+        f"logs/fresh/{SCALE}/training_step.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("training_step"),
+    message:
+        "Time of an update at the size of EigenWorms (progress: {log})"
+    shell:
+        "python -m experiments.training_step {params.options} --output {output.csv} > {log} 2>&1"

@@ -16,6 +16,9 @@ localrules:
     draw_windows,
     draw_chaos,
     fit_scaling_exponents,
+    draw_training,
+    draw_gradients,
+    compare_trainings,
 
 
 rule draw_gru_scaling:
@@ -275,3 +278,83 @@ rule fit_scaling_exponents:
         "Fitting the scaling exponents"
     shell:
         "python -m experiments.scaling_fit --input {input.csv} --output {output.csv} > {log} 2>&1"
+
+
+rule draw_training:
+    """Accuracy, iterations and time of the trained classifiers (Figure 3)."""
+    input:
+        csv="results/{source}/training.csv",
+        json="results/{source}/training.json",
+        epochs="results/{source}/training_epochs.csv",
+        baselines="results/{source}/baselines.csv",
+        steps="results/{source}/training_step.csv",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/training.pdf",
+        svg=report(
+            "figures/out/{source}/training.svg",
+            caption="../figures/captions/training.rst",
+            category="Figures",
+            labels={"figure": "Training", "results": "{source}"},
+        ),
+        png="figures/out/{source}/training.png",
+    log:
+        "logs/{source}/figures/training.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the training"
+    script:
+        "../figures/training.py"
+
+
+rule draw_gradients:
+    """Angle and norm of the approximate gradient beside the exact one."""
+    input:
+        csv="results/{source}/gradients.csv",
+        json="results/{source}/gradients.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/gradients.pdf",
+        svg=report(
+            "figures/out/{source}/gradients.svg",
+            caption="../figures/captions/gradients.rst",
+            category="Figures",
+            labels={"figure": "Gradients", "results": "{source}"},
+        ),
+        png="figures/out/{source}/gradients.png",
+    log:
+        "logs/{source}/figures/gradients.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the gradients"
+    script:
+        "../figures/gradients.py"
+
+
+rule compare_trainings:
+    """Accuracy, iterations and time of the trained classifiers beside the baselines."""
+    input:
+        csv="results/{source}/training.csv",
+        epochs="results/{source}/training_epochs.csv",
+        baselines="results/{source}/baselines.csv",
+        sources=["experiments/training_table.py", "experiments/tables.py"],
+    output:
+        csv=report(
+            "figures/out/{source}/training_accuracy.csv",
+            caption="../figures/captions/training_accuracy.rst",
+            category="Tables",
+            labels={"table": "Trained classifiers", "results": "{source}"},
+        ),
+        md="figures/out/{source}/training_accuracy.md",
+        tex="figures/out/{source}/training_accuracy.tex",
+    log:
+        "logs/{source}/figures/training_accuracy.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Comparing the trained classifiers"
+    shell:
+        "python -m experiments.training_table --training {input.csv}"
+        " --baselines {input.baselines} --output {output.csv} > {log} 2>&1"

@@ -12,11 +12,14 @@ FIGURES = {
     "damping": "damping",
     "windows": "windows",
     "chaos": "chaos",
+    "training": "training",
+    "gradients": "gradients",
 }
 # Each table, likewise.
 TABLES = {
     "scaling_exponents": "gru_scaling",
     "table_2": "argru",
+    "training_accuracy": "training",
 }
 
 
@@ -24,6 +27,7 @@ localrules:
     figures,
     tables,
     figure_2,
+    figure_3,
     figure_4,
     figure_5,
     figure_6,
@@ -31,6 +35,7 @@ localrules:
     figure_8,
     scaling_exponents,
     table_2,
+    training_accuracy,
     gru_scaling,
     gru_accuracy,
     argru,
@@ -38,6 +43,8 @@ localrules:
     damping,
     windows,
     chaos,
+    training,
+    gradients,
 
 
 rule figures:
@@ -56,6 +63,12 @@ rule figure_2:
     """Figure 2: time and memory of an untrained GRU at batch size 16."""
     input:
         figure_files("gru_scaling_batch16"),
+
+
+rule figure_3:
+    """Figure 3: a classifier trained with sequential evaluation, DEER and quasi-DEER."""
+    input:
+        figure_files("training"),
 
 
 rule figure_4:
@@ -98,6 +111,12 @@ rule table_2:
     """Table 2: time of an iteration, iterations and time in all on the AR GRU."""
     input:
         table_files("table_2"),
+
+
+rule training_accuracy:
+    """Accuracy, iterations and time of the trained classifiers beside baselines."""
+    input:
+        table_files("training_accuracy"),
 
 
 rule gru_scaling:
@@ -144,3 +163,18 @@ rule windows:
     input:
         result_files("windows"),
         figure_files("windows"),
+
+
+rule training:
+    """Results of the experiments behind Figure 3: training, baselines, time of an update."""
+    input:
+        result_files("training"),
+        result_files("baselines"),
+        result_files("training_step"),
+
+
+rule gradients:
+    """The approximate gradient beside the exact one along a training, and the results."""
+    input:
+        result_files("gradients"),
+        figure_files("gradients"),

@@ -111,7 +111,7 @@ def test_the_folder_is_passed_on(small):
 
 
 def test_no_folder():
-    with pytest.raises(DatasetError, match=r"No folder .* `eigenworms_folder` in the config"):
+    with pytest.raises(DatasetError, match=r"No folder .* `folder` under `training` in the config"):
         DATASETS["eigenworms"](None)
 
 
@@ -120,7 +120,7 @@ def test_missing_file(small):
     with pytest.raises(
         DatasetError,
         match=r"EigenWorms_TEST\.ts does not exist: run .*fetch-eigenworms.*"
-        r"timeseriesclassification\.com.*`eigenworms_folder`",
+        r"timeseriesclassification\.com.*`folder` under `training`",
     ):
         eigenworms(small)
 

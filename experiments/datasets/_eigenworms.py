@@ -65,5 +65,5 @@ def _how_to_get(folder: Path | str) -> str:
     return (
         f"run `python -m experiments.datasets fetch-eigenworms --folder {folder}`, or unpack "
         "EigenWorms.zip from timeseriesclassification.com into a folder, and name the folder as "
-        "`eigenworms_folder` in the configuration."
+        "`folder` under `training` in the configuration."
     )

@@ -1,0 +1,212 @@
+"""The paper's classifier of sequences (Figure 3): GRU layers that any method evaluates.
+
+An encoder to D numbers a step, then layers of layer norm, GRU, residual and layer norm, and a
+two-layer network with residual; last a two-layer network to logits, whose mean over the steps
+classifies the series.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from parallel_rnn import (
+    DEER,
+    RESULTS,
+    AbstractAdjoint,
+    AbstractSolver,
+    DiagonalAdjoint,
+    ImplicitAdjoint,
+    QuasiDEER,
+    solve_batch,
+)
+from parallel_rnn.cells import GRUCell
+
+
+class Evaluated(NamedTuple):
+    """The states of a GRU for a batch of series, and for each the iterations and the success.
+
+    Sequential evaluation iterates nothing: 0.
+    """
+
+    states: Float[Array, "B T D"]
+    num_steps: Int[Array, " B"]
+    converged: Bool[Array, " B"]
+
+
+# (GRU, inputs (B, T, D), guess of the states or None for zeros) -> Evaluated
+Evaluation = Callable[[GRUCell, Float[Array, "B T D"], Float[Array, "B T D"] | None], Evaluated]
+
+
+class Layer(eqx.Module):
+    """Layer norm, GRU, residual and layer norm, then a network with a residual around it."""
+
+    before: eqx.nn.LayerNorm
+    cell: GRUCell
+    after: eqx.nn.LayerNorm
+    network: eqx.nn.MLP
+
+    def __init__(self, units: int, *, key: PRNGKeyArray, dtype: DTypeLike):
+        cell_key, network_key = jax.random.split(key)
+        self.before = eqx.nn.LayerNorm(units, dtype=dtype)
+        self.cell = GRUCell(units, units, key=cell_key, dtype=jnp.dtype(dtype))
+        self.after = eqx.nn.LayerNorm(units, dtype=dtype)
+        self.network = eqx.nn.MLP(units, units, units, 1, key=network_key, dtype=dtype)
+
+    def __call__(
+        self, x: Float[Array, "B T D"], evaluate: Evaluation, guess: Float[Array, "B T D"] | None
+    ) -> tuple[Float[Array, "B T D"], Evaluated]:
+        found = evaluate(self.cell, each_step(self.before)(x), guess)
+        x = each_step(self.after)(x + found.states)
+        return x + each_step(self.network)(x), found
+
+
+class Classifier(eqx.Module):
+    """The whole model.
+
+    **Arguments:**
+
+    - `channels`, `classes`: of the series.
+    - `units`: D, the width of all layers.
+    - `layers`: the number of layers.
+
+    Reference: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
+    parallelization of nonlinear RNNs", NeurIPS 2024, Figure 3.
+    """
+
+    encoder: eqx.nn.MLP
+    layers: list[Layer]
+    decoder: eqx.nn.MLP
+
+    def __init__(
+        self,
+        channels: int,
+        units: int,
+        layers: int,
+        classes: int,
+        *,
+        key: PRNGKeyArray,
+        dtype: DTypeLike = jnp.float32,
+    ):
+        first, last, *keys = jax.random.split(key, 2 + layers)
+        self.encoder = eqx.nn.MLP(channels, units, units, 1, key=first, dtype=dtype)
+        self.layers = [Layer(units, key=layer_key, dtype=dtype) for layer_key in keys]
+        self.decoder = eqx.nn.MLP(units, classes, units, 1, key=last, dtype=dtype)
+
+    def __call__(
+        self,
+        series: Float[Array, "B T M"],
+        evaluate: Evaluation,
+        guesses: Float[Array, "B layers T D"] | None = None,
+    ) -> tuple[Float[Array, "B classes"], list[Evaluated]]:
+        """The logits, and what the evaluation of each layer's GRU gave.
+
+        **Arguments:**
+
+        - `evaluate`: how the GRUs are evaluated.
+        - `guesses`: of the states of all GRUs; zeros where there is none.
+        """
+        x = each_step(self.encoder)(series)
+        found = []
+        for index, layer in enumerate(self.layers):
+            guess = None if guesses is None else guesses[:, index]
+            x, evaluated = layer(x, evaluate, guess)
+            found.append(evaluated)
+        return jnp.mean(each_step(self.decoder)(x), axis=1), found
+
+
+def each_step(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function of one step's numbers, for all steps of all series."""
+    return jax.vmap(jax.vmap(function))
+
+
+class Variant(NamedTuple):
+    """A way to train: the method, the gradient, and where the guess comes from.
+
+    - `solver`: `None` evaluates one step after another by `jax.lax.scan`.
+    - `warm`: the guess is the solution when the series was last seen, else zeros.
+    """
+
+    solver: Callable[..., AbstractSolver] | None
+    adjoint: AbstractAdjoint = ImplicitAdjoint()
+    warm: bool = False
+
+
+VARIANTS = {
+    "sequential": Variant(None),
+    "deer": Variant(DEER),
+    "quasi_deer": Variant(QuasiDEER),
+    "deer_diagonal": Variant(DEER, DiagonalAdjoint()),
+    "quasi_deer_diagonal": Variant(QuasiDEER, DiagonalAdjoint()),
+    "quasi_deer_warm": Variant(QuasiDEER, warm=True),
+}
+
+
+def evaluation(variant: Variant, tolerance: float, window: int | None, group: int) -> Evaluation:
+    """How a variant evaluates a GRU.
+
+    **Arguments:**
+
+    - `tolerance`: of the residuals, absolute and relative.
+    - `window`, `group`: as `solve_batch` takes them.
+    """
+    if variant.solver is None:
+        return sequential
+    solver = variant.solver(rtol=tolerance, atol=tolerance)
+    options: dict[str, Any] = {"window": window, "group": group, "adjoint": variant.adjoint}
+
+    def parallel(cell: GRUCell, inputs: Array, guess: Array | None) -> Evaluated:
+        start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
+        given = "zeros" if guess is None else guess
+        found = solve_batch(cell, start, inputs, solver, guess=given, throw=False, **options)
+        converged = found.result == RESULTS.successful
+        return Evaluated(found.value, found.stats["num_steps"], converged)
+
+    return parallel
+
+
+def sequential(cell: GRUCell, inputs: Float[Array, "B T D"], guess: Any = None) -> Evaluated:
+    """All series of the batch advanced together, differentiated by JAX: the textbook's way."""
+    del guess
+
+    def step(states: Array, x: Array) -> tuple[Array, Array]:
+        states = jax.vmap(cell)(states, x)
+        return states, states
+
+    start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
+    states = jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))[1]
+    num_steps = jnp.zeros(len(inputs), int)
+    return Evaluated(jnp.swapaxes(states, 0, 1), num_steps, num_steps == 0)
+
+
+class Seen(NamedTuple):
+    """What an evaluation of the loss showed beside it."""
+
+    accuracy: Float[Array, ""]
+    states: Float[Array, "B layers T D"]
+    num_steps: Int[Array, "layers B"]
+    converged: Bool[Array, "layers B"]
+
+
+def loss(
+    model: Classifier,
+    series: Float[Array, "B T M"],
+    labels: Int[Array, " B"],
+    evaluate: Evaluation,
+    guesses: Float[Array, "B layers T D"] | None = None,
+) -> tuple[Float[Array, ""], Seen]:
+    """The mean cross entropy of a batch."""
+    logits, layers = model(series, evaluate, guesses)
+    entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    accuracy = jnp.mean(jnp.argmax(logits, axis=1) == labels)
+    return entropy, Seen(
+        accuracy,
+        jax.lax.stop_gradient(jnp.stack([layer.states for layer in layers], axis=1)),
+        jnp.stack([layer.num_steps for layer in layers]),
+        jnp.stack([layer.converged for layer in layers]),
+    )
