@@ -1,8 +1,8 @@
-"""The paper's classifier of sequences (Figure 3): GRU layers that any method evaluates.
+"""The paper's classifier of sequences (Figure 3), whose recurrences any method evaluates.
 
 An encoder to D numbers a step, then layers of layer norm, GRU, residual and layer norm, and a
 two-layer network with residual; last a two-layer network to logits, whose mean over the steps
-classifies the series.
+classifies the series. Other cells may stand for the GRU.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,19 @@ from parallel_rnn import (
     QuasiDEER,
     solve_batch,
 )
-from parallel_rnn.cells import GRUCell
+from parallel_rnn.cells import ElmanCell, GRUCell, LiquidCell, MinimalGatedUnit
+
+# The cells whose state is one vector.
+CELLS: dict[str, Callable[..., Any]] = {
+    "gru": GRUCell,
+    "minimal_gated": MinimalGatedUnit,
+    "elman": ElmanCell,
+    "liquid": LiquidCell,
+}
 
 
 class Evaluated(NamedTuple):
-    """The states of a GRU for a batch of series, and for each the iterations and the success.
+    """The states of a recurrence for all series of a batch; iterations and success of each.
 
     Sequential evaluation iterates nothing: 0.
     """
@@ -39,22 +47,22 @@ class Evaluated(NamedTuple):
     converged: Bool[Array, " B"]
 
 
-# (GRU, inputs (B, T, D), guess of the states or None for zeros) -> Evaluated
-Evaluation = Callable[[GRUCell, Float[Array, "B T D"], Float[Array, "B T D"] | None], Evaluated]
+# (cell, inputs (B, T, D), guess of the states or None for zeros) -> Evaluated
+Evaluation = Callable[[Any, Float[Array, "B T D"], Float[Array, "B T D"] | None], Evaluated]
 
 
 class Layer(eqx.Module):
-    """Layer norm, GRU, residual and layer norm, then a network with a residual around it."""
+    """Layer norm, recurrence, residual and layer norm, then a network with a residual around it."""
 
     before: eqx.nn.LayerNorm
-    cell: GRUCell
+    cell: Any
     after: eqx.nn.LayerNorm
     network: eqx.nn.MLP
 
-    def __init__(self, units: int, *, key: PRNGKeyArray, dtype: DTypeLike):
+    def __init__(self, cell: str, units: int, *, key: PRNGKeyArray, dtype: DTypeLike):
         cell_key, network_key = jax.random.split(key)
         self.before = eqx.nn.LayerNorm(units, dtype=dtype)
-        self.cell = GRUCell(units, units, key=cell_key, dtype=jnp.dtype(dtype))
+        self.cell = CELLS[cell](units, units, key=cell_key, dtype=jnp.dtype(dtype))
         self.after = eqx.nn.LayerNorm(units, dtype=dtype)
         self.network = eqx.nn.MLP(units, units, units, 1, key=network_key, dtype=dtype)
 
@@ -74,6 +82,7 @@ class Classifier(eqx.Module):
     - `channels`, `classes`: of the series.
     - `units`: D, the width of all layers.
     - `layers`: the number of layers.
+    - `cell`: a name in `CELLS`; the paper's is the GRU.
 
     Reference: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
     parallelization of nonlinear RNNs", NeurIPS 2024, Figure 3.
@@ -89,13 +98,14 @@ class Classifier(eqx.Module):
         units: int,
         layers: int,
         classes: int,
+        cell: str = "gru",
         *,
         key: PRNGKeyArray,
         dtype: DTypeLike = jnp.float32,
     ):
         first, last, *keys = jax.random.split(key, 2 + layers)
         self.encoder = eqx.nn.MLP(channels, units, units, 1, key=first, dtype=dtype)
-        self.layers = [Layer(units, key=layer_key, dtype=dtype) for layer_key in keys]
+        self.layers = [Layer(cell, units, key=layer_key, dtype=dtype) for layer_key in keys]
         self.decoder = eqx.nn.MLP(units, classes, units, 1, key=last, dtype=dtype)
 
     def __call__(
@@ -104,12 +114,12 @@ class Classifier(eqx.Module):
         evaluate: Evaluation,
         guesses: Float[Array, "B layers T D"] | None = None,
     ) -> tuple[Float[Array, "B classes"], list[Evaluated]]:
-        """The logits, and what the evaluation of each layer's GRU gave.
+        """The logits, and what the evaluation of each layer's recurrence gave.
 
         **Arguments:**
 
-        - `evaluate`: how the GRUs are evaluated.
-        - `guesses`: of the states of all GRUs; zeros where there is none.
+        - `evaluate`: how the recurrences are evaluated.
+        - `guesses`: of their states; zeros where there is none.
         """
         x = each_step(self.encoder)(series)
         found = []
@@ -148,7 +158,7 @@ VARIANTS = {
 
 
 def evaluation(variant: Variant, tolerance: float, window: int | None, group: int) -> Evaluation:
-    """How a variant evaluates a GRU.
+    """How a variant evaluates a recurrence.
 
     **Arguments:**
 
@@ -160,7 +170,7 @@ def evaluation(variant: Variant, tolerance: float, window: int | None, group: in
     solver = variant.solver(rtol=tolerance, atol=tolerance)
     options: dict[str, Any] = {"window": window, "group": group, "adjoint": variant.adjoint}
 
-    def parallel(cell: GRUCell, inputs: Array, guess: Array | None) -> Evaluated:
+    def parallel(cell: Any, inputs: Array, guess: Array | None) -> Evaluated:
         start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
         given = "zeros" if guess is None else guess
         found = solve_batch(cell, start, inputs, solver, guess=given, throw=False, **options)
@@ -170,7 +180,7 @@ def evaluation(variant: Variant, tolerance: float, window: int | None, group: in
     return parallel
 
 
-def sequential(cell: GRUCell, inputs: Float[Array, "B T D"], guess: Any = None) -> Evaluated:
+def sequential(cell: Any, inputs: Float[Array, "B T D"], guess: Any = None) -> Evaluated:
     """All series of the batch advanced together, differentiated by JAX: the textbook's way."""
     del guess
 

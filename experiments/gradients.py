@@ -43,11 +43,11 @@ def gradient_of(settings: Settings, variant: str) -> Callable[[Classifier, Part]
 
 
 def parts_of(gradient: Classifier) -> dict[str, Any]:
-    """The whole gradient, and those of the encoder and of every GRU.
+    """The whole gradient, and those of the encoder and of every recurrence.
 
-    What comes behind the last GRU has the same gradient either way.
+    What comes behind the last recurrence has the same gradient either way.
     """
-    cells = {f"gru_{1 + i}": layer.cell for i, layer in enumerate(gradient.layers)}
+    cells = {f"recurrence_{1 + i}": layer.cell for i, layer in enumerate(gradient.layers)}
     return {"all": gradient, "encoder": gradient.encoder, **cells}
 
 

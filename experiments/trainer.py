@@ -33,6 +33,7 @@ class Settings:
     test: int
     splits: int
     seed: int
+    cell: str
     units: int
     layers: int
     batch_size: int
@@ -264,7 +265,8 @@ def begin(settings: Settings, channels: int, classes: int, split: int, series: i
     - `series`: how many the training part has.
     """
     key = jax.random.fold_in(jax.random.key(settings.seed), split)
-    model = Classifier(channels, settings.units, settings.layers, classes, key=key)
+    shape = channels, settings.units, settings.layers, classes
+    model = Classifier(*shape, cell=settings.cell, key=key)
     optimiser = settings.optimiser().init(eqx.filter(model, eqx.is_array))
     shape = (series, settings.layers, settings.length, settings.units)
     warm = VARIANTS[settings.variant].warm

@@ -1,4 +1,4 @@
-"""Trains the paper's classifier on recordings, its GRUs evaluated by one method (Figure 3).
+"""Trains the paper's classifier on recordings, its recurrences evaluated by one method (Figure 3).
 
 Every split of the data is trained once. Each update is timed; its loss, accuracy, gradient norm and
 Newton iterations are kept. An epoch ends with the accuracy on the validation part, and with that on

@@ -30,13 +30,13 @@ MARKERS = "soD^vP<"
 MEASURES = {"angle_deg": "angle to the exact gradient (degrees)", "norm_ratio": "norm / exact norm"}
 
 # %% [markdown]
-# ## A line for the whole gradient, one for the encoder's and one for each GRU's
+# ## A line for the whole gradient, one for the encoder's and one for each recurrence
 
 
 # %%
 def name_of(part: str) -> str:
     """A part of the model for a reader."""
-    return {"all": "all weights"}.get(part, part.replace("gru_", "GRU of layer "))
+    return {"all": "all weights"}.get(part, part.replace("recurrence_", "recurrence of layer "))
 
 
 def draw_measure(axes: Axes, found: results.Results, measure: str) -> None:

@@ -26,7 +26,7 @@ from experiments import (
     training_step,
     training_table,
 )
-from experiments.classifier import VARIANTS, Classifier, evaluation, loss
+from experiments.classifier import CELLS, VARIANTS, Classifier, evaluation, loss
 from experiments.command_line import to_words
 from experiments.configuration import complete
 from experiments.datasets import DatasetError
@@ -105,6 +105,17 @@ def losses(variant, model, series, labels):
     return curve
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell(cell):
+    model = Classifier(3, 4, 1, 2, cell, key=jax.random.key(0))
+    series = jax.random.normal(jax.random.key(1), (2, 20, 3), jnp.float32)
+    wanted, (found,) = (
+        model(series, evaluation(VARIANTS[variant], 1e-6, window=None, group=2))[1]
+        for variant in ("sequential", "quasi_deer")
+    )
+    np.testing.assert_allclose(found.states, wanted[0].states, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def batch():
     model = Classifier(3, 4, 2, 5, key=jax.random.key(0))
@@ -125,7 +136,7 @@ def test_the_diagonal_gradient_is_another_one_of_the_same_loss(batch):
     assert abs(float(value) - float(exact)) < 1e-6
     for part, measures in {
         part: gradients.compare(gradients.parts_of(wanted)[part], gradients.parts_of(found)[part])
-        for part in ("all", "gru_1", "gru_2")
+        for part in ("all", "recurrence_1", "recurrence_2")
     }.items():
         assert 0.1 < measures["angle_deg"] < 90, part
     assert gradients.compare(wanted.decoder, found.decoder)["angle_deg"] < 0.1
@@ -300,7 +311,7 @@ def test_angles_and_norms():
 def test_gradients_along_a_training(fresh):
     table = pd.read_csv(fresh / "gradients.csv")
     assert list(table.epoch) == [1, 2]
-    assert (table.angle_deg_gru_1.between(0.001, 90)).all()
+    assert (table.angle_deg_recurrence_1.between(0.001, 90)).all()
 
 
 @pytest.mark.slow
