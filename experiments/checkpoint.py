@@ -15,7 +15,7 @@ def save(path: Path, about: dict[str, Any], state: Any) -> None:
 
     **Arguments:**
 
-    - `about`: what JSON can say; `load` compares nothing of it.
+    - `about`: what `read_about` tells; JSON.
     - `state`: a PyTree of arrays and numbers.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
