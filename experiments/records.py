@@ -132,10 +132,11 @@ def collect(inputs: Sequence[Path], output: Path, beside: Sequence[str] = ()) ->
 
     - `beside`: names of further tables that every input has; they are joined as well.
     """
+    joined = _join(inputs)
+    records = [record for path in inputs for record in read_records(path)]
     for name in beside:
         write_beside(output, name, _join([_beside(path, name) for path in inputs]))
-    records = [record for path in inputs for record in read_records(path)]
-    write_results(output, _join(inputs), records)
+    write_results(output, joined, records)
 
 
 def _join(inputs: Sequence[Path]) -> pd.DataFrame:
