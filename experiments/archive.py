@@ -25,6 +25,7 @@ from experiments.records import describe_commit, read_records
 # The results of a whole run. Their further tables begin with their names.
 EXPERIMENTS = (
     "gru_scaling",
+    "gpu_memory",
     "gru_accuracy",
     "argru",
     "argru_sweep",

@@ -24,7 +24,7 @@ import pandas as pd
 
 from experiments.command_line import experiment_parser, positive_int, read_settings
 from experiments.memory import ProgramMemory, device_memory, program_memory
-from experiments.models import METHODS, Rollout, normal_inputs, untrained_gru
+from experiments.models import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
 from experiments.progress import Progress
 from experiments.records import RunRecord, write_results
 from experiments.timing import Plan, interleaved, timed
@@ -126,7 +126,7 @@ def build(settings: Settings, length: int, method: str) -> Program:
 
     The weights are arguments of the program, so another seed compiles nothing.
     """
-    shapes, static = _cell_shapes(settings.dim)
+    shapes, static = cell_shapes(settings.dim)
     inputs = jax.ShapeDtypeStruct((length, settings.batch, settings.dim), jnp.float32)
 
     def rollout(weights, inputs):
@@ -164,11 +164,6 @@ def largest_difference(reference: np.ndarray, values: jax.Array) -> float:
     return float(
         np.max([np.max(np.abs(reference[piece] - np.asarray(values[piece]))) for piece in pieces])
     )
-
-
-def _cell_shapes(dim: int) -> tuple[Any, Any]:
-    cell = eqx.filter_eval_shape(untrained_gru, jax.random.key(0), dim, dim)
-    return eqx.partition(cell, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
 
 
 def _arguments(settings: Settings, length: int, seed: int) -> tuple[Any, jax.Array]:

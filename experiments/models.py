@@ -12,8 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from parallel_rnn import DEER, RESULTS, QuasiDEER, solve
+from parallel_rnn import DEER, RESULTS, AbstractSolver, QuasiDEER, solve
 from parallel_rnn.cells import GRUCell
+
+# Options of `solve` with which the paper evaluates a method.
+WHOLE_SEQUENCE: dict[str, Any] = {"guess": "zeros", "window": None}
 
 
 class Rollout(NamedTuple):
@@ -39,6 +42,12 @@ def untrained_gru(key: PRNGKeyArray, input_size: int, dim: int) -> GRUCell:
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_array(leaf) else leaf, cell)
 
 
+def cell_shapes(dim: int) -> tuple[Any, Any]:
+    """The shapes of an untrained GRU's weights, and the rest of it; `eqx.combine` joins them."""
+    cell = eqx.filter_eval_shape(untrained_gru, jax.random.key(0), dim, dim)
+    return eqx.partition(cell, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+
+
 def normal_inputs(
     key: PRNGKeyArray, length: int, batch: int, width: int
 ) -> Float[Array, "time batch width"]:
@@ -61,12 +70,12 @@ def sequential(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> 
 
 def deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
     """Full Newton on the whole sequence, from a guess of zeros."""
-    return _newton(DEER(atol=tolerance, rtol=0.0), cell, start, inputs)
+    return newton(DEER(atol=tolerance, rtol=0.0), cell, start, inputs, **WHOLE_SEQUENCE)
 
 
 def quasi_deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
     """Newton with the Jacobian's diagonal on the whole sequence, from a guess of zeros."""
-    return _newton(QuasiDEER(atol=tolerance, rtol=0.0), cell, start, inputs)
+    return newton(QuasiDEER(atol=tolerance, rtol=0.0), cell, start, inputs, **WHOLE_SEQUENCE)
 
 
 METHODS: dict[str, Method] = {
@@ -76,11 +85,13 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _newton(solver: DEER | QuasiDEER, cell: GRUCell, start: Array, inputs: Array) -> Rollout:
+def newton(
+    solver: AbstractSolver, cell: GRUCell, start: Array, inputs: Array, **options: Any
+) -> Rollout:
+    """All series of a batch, each solved with these options of `solve`."""
+
     def one(start, inputs):
-        solution = solve(
-            cell, start, inputs, solver=solver, guess="zeros", window=None, throw=False
-        )
+        solution = solve(cell, start, inputs, solver=solver, throw=False, **options)
         converged = solution.result == RESULTS.successful
         return solution.value, solution.stats["num_steps"], converged
 

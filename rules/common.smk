@@ -37,6 +37,21 @@ def scaling_lengths(wildcards):
     return config["gru_scaling"][f"batch_{wildcards.batch}"]["lengths"]
 
 
+def gpu_memory_curves(suffix):
+    """The files of all curves of the grid, one for each GPU, batch size and state size."""
+    return [
+        f"results/fresh/{SCALE}/gpu_memory/{target}_batch{batch}_dim{dim}{suffix}"
+        for batch in (1, 16)
+        for target in config["gpu_memory"][f"batch_{batch}"]["targets"]
+        for dim in config["gpu_memory"][f"batch_{batch}"]["dims"]
+    ]
+
+
+def gpu_memory_lengths(wildcards):
+    """The lengths of a curve."""
+    return config["gpu_memory"][f"batch_{wildcards.batch}"]["lengths"]
+
+
 def options(section, without=()):
     """The values of a section of the configuration as options of its experiment's command line."""
     values = config

@@ -8,6 +8,7 @@
 
 localrules:
     collect_gru_scaling,
+    collect_gpu_memory,
     collect_training,
 
 
@@ -50,6 +51,67 @@ rule collect_gru_scaling:
         "../environment.yml"
     message:
         "Joining the curves of gru_scaling"
+    shell:
+        "python -m experiments.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
+
+
+rule install_gpu_compiler:
+    """A compiler for GPUs that are not there, in a folder of its own (about 500 MB)."""
+    input:
+        lock="requirements-gpu.lock",
+        sources=experiment_sources("gpu_compiler"),
+    output:
+        folder=directory("results/fresh/gpu_compiler"),
+    log:
+        "logs/fresh/gpu_compiler.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Installing a compiler for GPUs (log: {log})"
+    shell:
+        "python -m experiments.gpu_compiler --folder {output.folder} > {log} 2>&1"
+
+
+rule compile_gpu_memory:
+    """Memory and kernels of all methods along T on one GPU, for one batch size and D."""
+    input:
+        compiler="results/fresh/gpu_compiler",
+        sources=experiment_sources("gpu_memory"),
+    output:
+        csv=f"results/fresh/{SCALE}/gpu_memory/{{target}}_batch{{batch}}_dim{{dim}}.csv",
+        json=f"results/fresh/{SCALE}/gpu_memory/{{target}}_batch{{batch}}_dim{{dim}}.json",
+    log:
+        f"logs/fresh/{SCALE}/gpu_memory/{{target}}_batch{{batch}}_dim{{dim}}.log",
+    wildcard_constraints:
+        target="[a-z0-9]+",
+    conda:
+        "../environment.yml"
+    params:
+        options=options("gpu_memory"),
+        lengths=gpu_memory_lengths,
+    message:
+        "Compiling for {wildcards.target}, batch {wildcards.batch}, D = {wildcards.dim} (progress: {log})"
+    shell:
+        "JAX_PLATFORMS=cpu PYTHONPATH={input.compiler}${{PYTHONPATH:+:$PYTHONPATH}}"
+        " python -m experiments.gpu_memory {params.options} --compiler {input.compiler}"
+        " --target {wildcards.target} --batch {wildcards.batch} --dim {wildcards.dim}"
+        " --lengths {params.lengths} --output {output.csv} > {log} 2>&1"
+
+
+rule collect_gpu_memory:
+    """All curves of gpu_memory in one table."""
+    input:
+        csv=gpu_memory_curves(".csv"),
+        json=gpu_memory_curves(".json"),
+    output:
+        csv=f"results/fresh/{SCALE}/gpu_memory.csv",
+        json=f"results/fresh/{SCALE}/gpu_memory.json",
+    log:
+        f"logs/fresh/{SCALE}/gpu_memory.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Joining the curves of gpu_memory"
     shell:
         "python -m experiments.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
 

@@ -37,6 +37,7 @@ localrules:
     table_2,
     training_accuracy,
     gru_scaling,
+    gpu_memory,
     gru_accuracy,
     argru,
     lorenz96,
@@ -123,6 +124,12 @@ rule gru_scaling:
     """Results of the experiment behind Figures 2 and 6."""
     input:
         result_files("gru_scaling"),
+
+
+rule gpu_memory:
+    """Memory on GPUs that need not be there (memory of Figures 2 and 6), and the results."""
+    input:
+        result_files("gpu_memory"),
 
 
 rule gru_accuracy:
