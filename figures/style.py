@@ -32,6 +32,7 @@ class Look(NamedTuple):
 METHODS = {
     "sequential": Look("sequential", "#000000", "s", "-"),
     "deer": Look("DEER", "#E69F00", "^", (0, (5, 1.5))),
+    "windowed_deer": Look("DEER in windows", "#7A4FBF", "h", (0, (3, 1))),
     "quasi_deer": Look("quasi-DEER", "#0072B2", "o", (0, (2, 1))),
     "elk": Look("ELK", "#D55E00", "v", (0, (9, 1))),
     "quasi_elk": Look("quasi-ELK", "#009E73", "D", (0, (4, 1, 1, 1))),
@@ -75,6 +76,12 @@ def line_options(method: str) -> dict:
     """Options of `Axes.plot` that draw a method's line."""
     look = METHODS[method]
     return {"color": look.colour, "marker": look.marker, "linestyle": look.line}
+
+
+def open_marker(method: str) -> dict:
+    """Options of `Axes.plot` that draw a method's markers, open and without a line."""
+    look = METHODS[method]
+    return {"color": look.colour, "marker": look.marker, "linestyle": "none", "fillstyle": "none"}
 
 
 def cross(method: str) -> dict:

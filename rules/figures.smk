@@ -7,6 +7,7 @@ FIGURE_MODULES = ["figures/results.py", "figures/style.py"]
 
 localrules:
     draw_gru_scaling,
+    draw_gpu_memory,
     draw_gru_accuracy,
     draw_argru_convergence,
     draw_argru_sweep,
@@ -46,6 +47,33 @@ rule draw_gru_scaling:
         "Drawing the scaling of the GRU at batch {wildcards.batch}"
     script:
         "../figures/gru_scaling.py"
+
+
+rule draw_gpu_memory:
+    """Memory on GPUs that need not be there, for one batch size (memory of Figures 2 and 6)."""
+    input:
+        csv="results/{source}/gpu_memory.csv",
+        json="results/{source}/gpu_memory.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/gpu_memory_batch{batch}.pdf",
+        svg=report(
+            "figures/out/{source}/gpu_memory_batch{batch}.svg",
+            caption="../figures/captions/gpu_memory.rst",
+            category="Figures",
+            labels={"figure": "memory on a GPU, batch {batch}", "results": "{source}"},
+        ),
+        png="figures/out/{source}/gpu_memory_batch{batch}.png",
+    log:
+        "logs/{source}/figures/gpu_memory_batch{batch}.log",
+    conda:
+        "../environment.yml"
+    params:
+        batch="{batch}",
+    message:
+        "Drawing memory on GPUs at batch {wildcards.batch}"
+    script:
+        "../figures/gpu_memory.py"
 
 
 rule draw_gru_accuracy:

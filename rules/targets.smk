@@ -5,6 +5,8 @@
 FIGURES = {
     "gru_scaling_batch16": "gru_scaling",
     "gru_scaling_batch1": "gru_scaling",
+    "gpu_memory_batch16": "gpu_memory",
+    "gpu_memory_batch1": "gpu_memory",
     "gru_accuracy": "gru_accuracy",
     "argru_convergence": "argru",
     "argru_sweep": "argru_sweep",
@@ -130,6 +132,8 @@ rule gpu_memory:
     """Memory on GPUs that need not be there (memory of Figures 2 and 6), and the results."""
     input:
         result_files("gpu_memory"),
+        figure_files("gpu_memory_batch16"),
+        figure_files("gpu_memory_batch1"),
 
 
 rule gru_accuracy:

@@ -15,6 +15,11 @@ gru_scaling:
   seeds: 1
   repetitions: 1
   warmups: 0
+gpu_memory:
+  batch_1: {dims: [1], lengths: [10]}
+  batch_16: {dims: [1], lengths: [10]}
+  methods: [sequential]
+  derivatives: [forward]
 gru_accuracy: {length: 20, shown: 10}
 argru:
   training: {length: 20, crop: 10, crop_updates: 1, updates: 1}

@@ -78,6 +78,9 @@ def test_paper_scale_has_the_grids_of_figures_2_and_6():
         "dims": [1, 2, 4, 8, 16, 32, 64],
         "lengths": [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000],
     }
+    memory = read_scale(ROOT, "paper")["gpu_memory"]
+    for batch in ("batch_1", "batch_16"):
+        assert memory[batch] == {**grids[batch], "targets": ["h100", "a100"]}
     assert (grids["seeds"], grids["repetitions"], grids["warmups"]) == (20, 5, 5)
 
 

@@ -37,10 +37,14 @@ EXPERIMENT_RULES = (
     "train_",
     "converge_",
     "sweep_",
+    "install_",
+    "compile_gpu_memory",
 )
 FIGURE_NAMES = (
     "gru_scaling_batch1",
     "gru_scaling_batch16",
+    "gpu_memory_batch1",
+    "gpu_memory_batch16",
     "gru_accuracy",
     "argru_convergence",
     "argru_sweep",
