@@ -32,9 +32,9 @@ PACKAGES = ("jax-cuda12-pjrt", "jax-cuda12-plugin")
 STATUS = "status.json"
 TARGETS = Path(__file__).parent / "gpu_targets"
 _LOCK = Path(__file__).resolve().parents[1] / "requirements-gpu.lock"
-# How well the kernels' code is optimised changes no buffer, and takes half of the time. Neither does
-# choosing among implementations, the other half, which needs the GPU to time them; but without it
-# the compiler knows no implementation of some products of matrices.
+# How well the kernels' code is optimised changes no buffer, and takes half of the time. Neither
+# does choosing among implementations, the other half, which needs the GPU to time them; but
+# without it the compiler knows no implementation of some products of matrices.
 _QUICK = {"xla_backend_optimization_level": 0, "xla_gpu_autotune_level": 0}
 _COMPLETE = {"xla_backend_optimization_level": 0}
 
