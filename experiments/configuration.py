@@ -99,10 +99,16 @@ def merge(*layers: Mapping[str, Any]) -> Settings:
 
 def check(settings: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Refuses settings that the schema does not allow, naming the key in one sentence."""
+    wrong = fault(settings, schema)
+    if wrong is not None:
+        raise ConfigurationError(f"Configuration: {wrong}.")
+
+
+def fault(content: Any, schema: Mapping[str, Any]) -> str | None:
+    """What a schema does not allow in a document: the first fault in words, without a full stop."""
     validator = jsonschema.Draft202012Validator(schema)
-    error = next(iter(sorted(validator.iter_errors(settings), key=_position)), None)
-    if error is not None:
-        raise ConfigurationError(f"Configuration: {_explain(error)}.")
+    error = next(iter(sorted(validator.iter_errors(content), key=_position)), None)
+    return None if error is None else _explain(error)
 
 
 def _position(error: jsonschema.ValidationError) -> tuple[str, str]:
