@@ -93,19 +93,23 @@ def measure(entry: Entry, source: Source) -> Measurement:
 
 def holds(entry: Entry, values: Mapping[str, float]) -> bool:
     """Whether the measured values meet the criterion, all of them."""
-    wanted: Any = entry["against"]
-    named = wanted if isinstance(wanted, Mapping) else {}
-    names = wanted if isinstance(wanted, list) else [*(named or values)]
-    absent = [name for name in names if name not in values]
+    targets = _targets(entry["against"], values)
+    absent = [name for name in targets if name not in values]
     if absent:
         raise NotMeasured(f"no results for {', '.join(map(label, absent))}")
     if entry["judge"] == "in_order":
-        return all(values[one] < values[other] for one, other in pairwise(names))
+        return all(values[one] < values[other] for one, other in pairwise(targets))
     tolerance = entry.get("tolerance", 0)
-    targets: Mapping[str, float] = named or dict.fromkeys(names, wanted)
     return all(
         _meets(entry["judge"], values[name], target, tolerance) for name, target in targets.items()
     )
+
+
+def _targets(against: Any, values: Mapping[str, float]) -> dict[str, Any]:
+    """What each value is held against; for an order the names alone count."""
+    if isinstance(against, Mapping):
+        return dict(against)
+    return dict.fromkeys(against if isinstance(against, list) else values, against)
 
 
 def _meets(judge: str, value: float, target: float, tolerance: float) -> bool:

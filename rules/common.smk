@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from experiments.archive import EXPERIMENTS
 from experiments.command_line import to_words
 from experiments.configuration import ConfigurationError, complete, results_folder
 from experiments.sources import sources
@@ -88,14 +89,26 @@ def drawable(products, files):
 
     **Arguments:**
 
-    - `products`: the name of each figure or table, and of the results that it is made from.
+    - `products`: the name of each figure or table, and of the results that it is made from;
+      `None` where it makes do with whatever results there are.
     - `files`: its name -> its files.
     """
     return [
         files(name)
         for name, results in products.items()
-        if config["source"] == "fresh" or Path(f"results/{SOURCE}/{results}.csv").exists()
+        if config["source"] == "fresh"
+        or results is None
+        or Path(f"results/{SOURCE}/{results}.csv").exists()
     ]
+
+
+def all_results(wildcards):
+    """The tables and records of all experiments, of an archive those that it has."""
+    folder = Path(f"results/{wildcards.source}")
+    endings = (".csv", ".json")
+    if wildcards.source.startswith("fresh/"):
+        return [f"{folder}/{name}{ending}" for name in EXPERIMENTS for ending in endings]
+    return sorted(str(path) for path in folder.iterdir() if path.suffix in endings)
 
 
 def table_files(name):

@@ -20,6 +20,7 @@ localrules:
     draw_training,
     draw_gradients,
     compare_trainings,
+    judge_claims,
 
 
 rule draw_gru_scaling:
@@ -386,3 +387,39 @@ rule compare_trainings:
     shell:
         "python -m experiments.training_table --training {input.csv}"
         " --baselines {input.baselines} --output {output.csv} > {log} 2>&1"
+
+
+rule judge_claims:
+    """The paper's claims judged by the results, and what was found beyond the paper."""
+    input:
+        results=all_results,
+        claims="paper/claims.yaml",
+        sources=experiment_sources("claims"),
+    output:
+        csv=report(
+            "figures/out/{source}/claims.csv",
+            caption="../figures/captions/claims.rst",
+            category="Tables",
+            labels={"table": "The paper's claims", "results": "{source}"},
+        ),
+        md="figures/out/{source}/claims.md",
+        tex="figures/out/{source}/claims.tex",
+        findings=report(
+            "figures/out/{source}/findings.csv",
+            caption="../figures/captions/findings.rst",
+            category="Tables",
+            labels={"table": "Beyond the paper", "results": "{source}"},
+        ),
+        findings_md="figures/out/{source}/findings.md",
+        findings_tex="figures/out/{source}/findings.tex",
+    log:
+        "logs/{source}/figures/claims.log",
+    conda:
+        "../environment.yml"
+    params:
+        folder="results/{source}",
+    message:
+        "Judging the paper's claims"
+    shell:
+        "python -m experiments.claims --results {params.folder} --output {output.csv}"
+        " --findings {output.findings} > {log} 2>&1"

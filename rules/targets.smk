@@ -22,6 +22,8 @@ TABLES = {
     "scaling_exponents": "gru_scaling",
     "table_2": "argru",
     "training_accuracy": "training",
+    "claims": None,
+    "findings": None,
 }
 
 
@@ -38,6 +40,7 @@ localrules:
     scaling_exponents,
     table_2,
     training_accuracy,
+    claims,
     gru_scaling,
     gpu_memory,
     gru_accuracy,
@@ -120,6 +123,13 @@ rule training_accuracy:
     """Accuracy, iterations and time of the trained classifiers beside baselines."""
     input:
         table_files("training_accuracy"),
+
+
+rule claims:
+    """The paper's claims beside what was measured here, and what was found beyond the paper."""
+    input:
+        table_files("claims"),
+        table_files("findings"),
 
 
 rule gru_scaling:
