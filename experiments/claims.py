@@ -27,6 +27,7 @@ from experiments.tables import MISSING, write_tables
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 UNTESTABLE = "not testable on this device"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, UNTESTABLE)
 CLAIM_COLUMNS = [
     "id",
     "item",
@@ -132,9 +133,9 @@ def criterion(entry: Entry) -> str:
     if isinstance(wanted, list):
         return "order: " + ", ".join(map(label, wanted))
     if isinstance(wanted, Mapping):
-        target = ", ".join(f"{label(name)} {value:g}" for name, value in wanted.items())
+        target = ", ".join(f"{label(name)} {_short(value)}" for name, value in wanted.items())
     else:
-        target = f"{wanted:g}"
+        target = _short(wanted)
     match entry["judge"]:
         case "within_factor":
             return f"{target}, within a factor of {tolerance:g}"
@@ -143,6 +144,10 @@ def criterion(entry: Entry) -> str:
         case bound:
             slack = "" if tolerance is None else f" (tolerance {tolerance:g})"
             return f"{bound.replace('_', ' ')} {target}{slack}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("e-0", "e-")
 
 
 def claims_for_readers(table: pd.DataFrame) -> pd.DataFrame:

@@ -33,7 +33,7 @@ EXPERIMENT_RULES = (
     "collect_",
     "compare_gru_accuracy",
     "compare_gradients",
-    "judge_",
+    "judge_baselines",
     "train_",
     "converge_",
     "sweep_",
@@ -55,7 +55,7 @@ FIGURE_NAMES = (
     "training",
     "gradients",
 )
-TABLE_NAMES = ("scaling_exponents", "table_2", "training_accuracy")
+TABLE_NAMES = ("scaling_exponents", "table_2", "training_accuracy", "claims", "findings")
 TARGETS = {
     "all",
     "figures",
@@ -63,7 +63,7 @@ TARGETS = {
     *(f"figure_{number}" for number in range(2, 9)),
     *TABLE_NAMES,
     *archive.EXPERIMENTS,
-} - {"argru_sweep", "training_step", "baselines"}
+} - {"argru_sweep", "training_step", "baselines", "findings"}
 FIGURES = [f"{name}{suffix}" for name in FIGURE_NAMES for suffix in (".pdf", ".svg", ".png")]
 TABLES = [f"{name}{suffix}" for name in TABLE_NAMES for suffix in (".csv", ".md", ".tex")]
 SECOND_CURVE_AFTER_S = 120

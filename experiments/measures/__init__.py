@@ -42,4 +42,6 @@ _FUNCTIONS: tuple[Callable[..., Measurement], ...] = (
     beyond.lyapunov_correlation,
     beyond.wide_speedup,
 )
-MEASURES = {function.__name__: function for function in _FUNCTIONS}
+MEASURES: dict[str, Callable[..., Measurement]] = {
+    function.__name__: function for function in _FUNCTIONS
+}

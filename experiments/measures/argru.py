@@ -1,5 +1,7 @@
 """Measures of the autoregressive GRU: Figures 4 and 7, Table 2. Sweeps of Lorenz96 too."""
 
+import math
+
 from experiments import argru_table
 from experiments.measures.measurement import (
     Column,
@@ -53,6 +55,9 @@ def argru_fastest_parallel(source: Source) -> Measurement:
 
 def fastest_parallel(times: Column, experiment: str) -> Measurement:
     """Of times in seconds by method, the shortest parallel one over the sequential one."""
+    times = times.dropna()
+    if "sequential" not in times or len(times) < 2:
+        raise NotMeasured("no times of sequential evaluation and of a method that found the answer")
     parallel = times.drop("sequential")
     best, sequential = parallel.idxmin(), times["sequential"]
     ratio = float(parallel.min() / sequential)
@@ -85,22 +90,23 @@ def sweep(source: Source, experiment: str, method: str) -> Column:
 def best_damping(source: Source, experiment: str, method: str) -> Measurement:
     """The λ of a sweep with the fewest iterations."""
     steps = sweep(source, experiment, method)
-    if steps.min() == float("inf"):
-        raise NotMeasured(f"{label(method)} did not find the answer with any λ of the sweep")
+    if math.isinf(steps.min()):
+        return measured({method: math.inf}, "answer not found with any λ", experiment)
     best = float(steps.idxmin())
     text = f"λ = {power(best)}, with {count(steps[best])} iterations"
     return measured({method: best}, text, experiment)
 
 
 def worse_at_both_ends(source: Source, experiment: str) -> Measurement:
-    """Iterations at the ends of a sweep over the fewest: the smaller ratio for each method."""
+    """Iterations at the better end of a sweep over the fewest, for each method."""
     values, texts = {}, []
     for method in DAMPED:
         steps = sweep(source, experiment, method)
         low, high = steps.iloc[0], steps.iloc[-1]
-        values[method] = float(min(low, high) / steps.min())
+        least = steps.min()
+        values[method] = 1.0 if math.isinf(least) else float(min(low, high) / least)
         texts.append(
-            f"{label(method)} {count(steps.min())} at λ = {power(steps.idxmin())}, "
+            f"{label(method)} {count(least)} at λ = {power(steps.idxmin())}, "
             f"{count(low)} at {power(steps.index[0])}, {count(high)} at {power(steps.index[-1])}"
         )
     return measured(values, f"iterations: {'; '.join(texts)}", experiment)

@@ -65,7 +65,7 @@ def largest_speedup(source: Source, batch: int, method: str) -> Measurement:
     """The largest ratio of sequential time to a method's, over the cells."""
     ratios = speedups(source, batch, method)
     best: Any = ratios.idxmax()
-    text = f"at most {number(ratios.max())} times, at {_at(*best)}"
+    text = f"{number(ratios.max())} times as fast at best, at {_at(*best)}"
     return measured({method: float(ratios.max())}, text, SCALING)
 
 

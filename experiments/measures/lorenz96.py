@@ -63,8 +63,6 @@ def lorenz96_fastest_parallel(source: Source) -> Measurement:
     table = source.table(EXPERIMENT)
     times = _at_best(source, table).groupby("method")["time_s"].median()
     sequential = table.query("method == 'sequential'")["time_s"].median()
-    if times.dropna().empty:
-        raise NotMeasured("no parallel method found the answer")
     return fastest_parallel(pd.concat([times, pd.Series({"sequential": sequential})]), EXPERIMENT)
 
 

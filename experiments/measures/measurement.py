@@ -16,6 +16,7 @@ LABELS = {
     "picard": "Picard",
     "scale_elk": "scale-ELK",
     "quasi_scale_elk": "quasi-scale-ELK",
+    "windowed_quasi_deer": "quasi-DEER in windows",
     "quasi_deer_diagonal": "quasi-DEER with the approximate gradient",
     "quasi_deer_warm": "quasi-DEER with a warm start",
     "argru": "AR GRU",
@@ -109,7 +110,7 @@ def count(steps: float) -> str:
 
 
 def power(value: float) -> str:
-    """A damping, which has two digits at most: 1e-6, 0.0033."""
+    """A small number with two digits: 1e-6, 0.0033."""
     return f"{value:.2g}".replace("e-0", "e-")
 
 
@@ -117,7 +118,9 @@ def number(value: float) -> str:
     """Three digits."""
     if math.isinf(value):
         return "infinite"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def listed(values: Mapping[str, float], show: Any = number) -> str:

@@ -28,7 +28,8 @@ def accuracy_difference(source: Source, variants: list[str]) -> Measurement:
     best = table.groupby(["variant", "split"])["validation_accuracy"].max()
     means = best.groupby("variant").mean().reindex(variants)
     values = {str(name): float(value) for name, value in means.items()}
-    return measured({"difference": means.max() - means.min()}, _listed(values), EXPERIMENT)
+    difference = means.max(skipna=False) - means.min(skipna=False)
+    return measured({"difference": difference}, _listed(values), EXPERIMENT)
 
 
 def update_time_ratio(source: Source) -> Measurement:

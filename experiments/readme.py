@@ -1,0 +1,131 @@
+"""Writes the parts of README.md that follow from the newest archive, and its pictures.
+
+    python -m experiments.readme            # writes the tables between the markers of README.md
+    python -m experiments.readme --check    # says whether they are as they would be written
+    python -m experiments.readme --images   # copies the figures that README.md shows
+
+The tables are judged from results/archived/LABEL. The pictures are copied to docs/images from
+figures/out/archived/LABEL, so draw the archive first.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments import claim_list, claims
+from experiments.archive import PROVENANCE, folders
+from experiments.measures import Source
+from experiments.records import write_atomically
+from experiments.tables import to_markdown
+
+# The figures that README.md shows: the only pictures that are committed.
+IMAGES = ("argru_convergence", "gru_scaling_batch1", "windows")
+BEGIN = "<!-- {name}: written by python -m experiments.readme -->"
+END = "<!-- end of {name} -->"
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class ReadmeError(ValueError):
+    """A README that cannot be written; the message is one sentence for the user."""
+
+
+def newest_archive(root: Path) -> Path:
+    """The archive that was promoted last."""
+    found = folders(root)
+    if not found:
+        raise ReadmeError(
+            "There is no archive in results/archived: promote one (CONTRIBUTING.md says how)."
+        )
+    return max(found, key=_promoted)
+
+
+def _promoted(archive: Path) -> str:
+    return json.loads((archive / PROVENANCE).read_text(encoding="utf-8"))["promoted_utc"]
+
+
+def parts(root: Path) -> dict[str, str]:
+    """The generated parts by their names."""
+    archive = newest_archive(root)
+    judged, found = claims.tables(claim_list.read(root), Source(archive))
+    return {
+        "claims": _claims(judged, archive.name),
+        "findings": to_markdown(_as_commands(claims.findings_for_readers(found)), ""),
+    }
+
+
+def _claims(judged: pd.DataFrame, archive: str) -> str:
+    counts = judged["verdict"].value_counts()
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS if name in counts)
+    devices = ", ".join(sorted(set(judged["device"]) - {claims.MISSING}))
+    introduction = f"Measured on {devices} (`results/archived/{archive}`): {verdicts}."
+    table = to_markdown(_as_commands(claims.claims_for_readers(judged)), claims.CLAIMS_NOTE)
+    return f"{introduction}\n\n{table}"
+
+
+def _as_commands(table: pd.DataFrame) -> pd.DataFrame:
+    commands = [f"`./run snakemake {target}`" for target in table["target"]]
+    return table.drop(columns="target").assign(command=commands)
+
+
+def filled(text: str, written: dict[str, str]) -> str:
+    """A README with its generated parts replaced."""
+    for name, part in written.items():
+        begin, end = BEGIN.format(name=name), END.format(name=name)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ReadmeError(
+                f"README.md needs the lines '{begin}' and '{end}' once each: put them where the "
+                f"{name} belong."
+            )
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        replacement = f"{begin}\n\n{part.strip()}\n\n{end}"
+        text = between.sub(lambda _, replacement=replacement: replacement, text)
+    return text
+
+
+def copy_images(root: Path) -> None:
+    """Copies the figures that README.md shows to docs/images."""
+    drawn = root / "figures" / "out" / "archived" / newest_archive(root).name
+    kept = root / "docs" / "images"
+    missing = [name for name in IMAGES if not (drawn / f"{name}.png").exists()]
+    if missing:
+        raise ReadmeError(
+            f"{drawn.relative_to(root)} has no {missing[0]}.png: draw the archive with "
+            f"`./run snakemake --cores all --config source=archived/{drawn.name}`."
+        )
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in IMAGES:
+        shutil.copyfile(drawn / f"{name}.png", kept / f"{name}.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m experiments.readme")
+    tasks = parser.add_mutually_exclusive_group()
+    tasks.add_argument("--check", action="store_true", help="write nothing")
+    tasks.add_argument("--images", action="store_true", help="copy the figures instead")
+    options = parser.parse_args(arguments)
+    try:
+        _run(_REPOSITORY, options)
+    except (ReadmeError, claim_list.ClaimsError) as error:
+        sys.exit(str(error))
+
+
+def _run(root: Path, options: argparse.Namespace) -> None:
+    if options.images:
+        return copy_images(root)
+    path = root / "README.md"
+    present = path.read_text(encoding="utf-8")
+    wanted = filled(present, parts(root))
+    if options.check and present != wanted:
+        raise ReadmeError("README.md is out of step: write it with `python -m experiments.readme`.")
+    if not options.check:
+        write_atomically(path, wanted)
+
+
+if __name__ == "__main__":
+    main()
