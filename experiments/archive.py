@@ -1,11 +1,12 @@
 """Archives: results kept in the repository, with their provenance and checksums.
 
     python -m experiments.archive promote --scale cpu --label my-machine
+    python -m experiments.archive promote --scale cpu --other gpu_memory=paper --label my-machine
     python -m experiments.archive verify
 
 `promote` copies the collected results of a fresh run to results/archived/LABEL. No rule of
-the pipeline writes there, so drawing from an archive never starts an experiment. `verify`
-compares every archive with its checksums.
+the pipeline writes there, so drawing from an archive never starts an experiment. `--other` takes
+an experiment from the run of another scale. `verify` compares every archive with its checksums.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,34 @@ class ArchiveError(ValueError):
     """An archive that cannot be made or trusted; the message is for the user."""
 
 
-def promote(root: Path, scale: str, label: str) -> Path:
+def promote(
+    root: Path, scale: str, label: str, other_scales: Mapping[str, str] | None = None
+) -> Path:
     """Copies the results of a fresh run to a new archive and returns its folder.
 
     The copy is made under another name and renamed when it is complete.
+
+    **Arguments:**
+
+    - `scale`: the scale that was run.
+    - `other_scales`: experiments to take from runs of other scales, each with its scale.
     """
     target = _new_folder(root, label)
-    fresh = root / "results" / "fresh" / scale
-    files = _collected_results(root, fresh)
+    other_scales = other_scales or {}
+    files = _collected_results(root, scale, other_scales)
     commit = describe_commit()  # before the copy, which is a change of the working tree
     partial = root / "results" / f".{label}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for path in files:
         shutil.copyfile(path, partial / path.name)
-    about = {"label": label, "scale": scale, "promoted_at_commit": commit, **describe(partial)}
+    about = {
+        "label": label,
+        "scale": scale,
+        "other_scales": dict(other_scales),
+        "promoted_at_commit": commit,
+        **describe(partial),
+    }
     text = json.dumps(about, indent=1) + "\n"
     (partial / PROVENANCE).write_text(text, encoding="utf-8")
     target.parent.mkdir(exist_ok=True)
@@ -123,17 +137,29 @@ def _new_folder(root: Path, label: str) -> Path:
     return target
 
 
-def _collected_results(root: Path, fresh: Path) -> list[Path]:
-    """All files of a fresh run, if it has the results of every experiment."""
-    for path in [fresh / f"{name}{suffix}" for name in EXPERIMENTS for suffix in (".csv", ".json")]:
-        if not path.is_file():
-            raise ArchiveError(
-                f"{path.relative_to(root).as_posix()} does not exist: finish the run first "
-                f"(./run snakemake --cores all --config scale={fresh.name})."
-            )
-    return sorted(
-        path for path in fresh.glob("[!.]*") if path.stem.startswith(EXPERIMENTS) and path.is_file()
-    )
+def _collected_results(root: Path, scale: str, other_scales: Mapping[str, str]) -> list[Path]:
+    """All files of fresh runs, if they have the results of every experiment."""
+    for name in other_scales:
+        if name not in EXPERIMENTS:
+            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(EXPERIMENTS)}.")
+    found = []
+    for name in EXPERIMENTS:
+        fresh = root / "results" / "fresh" / other_scales.get(name, scale)
+        for path in (fresh / f"{name}.csv", fresh / f"{name}.json"):
+            if not path.is_file():
+                raise ArchiveError(
+                    f"{path.relative_to(root).as_posix()} does not exist: finish the run first "
+                    f"(./run snakemake --cores all --config scale={fresh.name})."
+                )
+        found += [
+            path for path in fresh.glob(f"{name}*") if path.is_file() and _owner(path) == name
+        ]
+    return sorted(found, key=lambda path: path.name)
+
+
+def _owner(path: Path) -> str:
+    """The experiment that a file belongs to: the longest name that its own begins with."""
+    return max((name for name in EXPERIMENTS if path.stem.startswith(name)), key=len)
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -154,19 +180,34 @@ def _verify_all(root: Path) -> None:
     print(f"Archives compared with their checksums: {len(found)}, all agree.")
 
 
+def _experiment_and_scale(text: str) -> tuple[str, str]:
+    experiment, sign, scale = text.partition("=")
+    if not (experiment and sign and scale):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like gpu_memory=paper")
+    return experiment, scale
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.archive")
     commands = parser.add_subparsers(dest="command", required=True)
     promoting = commands.add_parser("promote", help="keep the results of a fresh run")
     promoting.add_argument("--scale", required=True, help="the scale that was run")
     promoting.add_argument("--label", required=True, help="name of the new archive")
+    promoting.add_argument(
+        "--other",
+        nargs="*",
+        default=[],
+        metavar="EXPERIMENT=SCALE",
+        type=_experiment_and_scale,
+        help="experiments to take from runs of other scales",
+    )
     commands.add_parser("verify", help="compare all archives with their checksums")
     options = parser.parse_args(arguments)
     if options.command == "verify":
         _verify_all(_REPOSITORY)
         return
     try:
-        folder = promote(_REPOSITORY, options.scale, options.label)
+        folder = promote(_REPOSITORY, options.scale, options.label, dict(options.other))
     except ArchiveError as error:
         sys.exit(str(error))
     print(f"Archived as {folder.relative_to(_REPOSITORY).as_posix()}: commit this folder.")

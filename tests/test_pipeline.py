@@ -180,7 +180,12 @@ def archived(finished, tmp_path_factory):
     keeper = tmp_path_factory.mktemp("archived") / "keeper"
     git(finished, "clone", "--quiet", ".", str(keeper))
     shutil.copytree(finished / "results" / "fresh", keeper / "results" / "fresh")
-    archive.promote(keeper, "smoke", "tiny")
+    # One experiment comes from the run of another scale.
+    fresh = keeper / "results" / "fresh"
+    (fresh / "other").mkdir()
+    for suffix in (".csv", ".json"):
+        (fresh / "smoke" / f"gpu_memory{suffix}").rename(fresh / "other" / f"gpu_memory{suffix}")
+    archive.promote(keeper, "smoke", "tiny", {"gpu_memory": "other"})
     git(keeper, "add", "--all")
     git(keeper, "commit", "--quiet", "--message", "an archive")
     return make_clone(keeper, keeper.with_name("clone"))
@@ -223,7 +228,7 @@ def test_provenance_says_where_results_come_from(archived):
     folder = archived / "results" / "archived" / "tiny"
     text = (folder / archive.PROVENANCE).read_text()
     provenance = json.loads(text)
-    assert provenance["scale"] == "smoke"
+    assert (provenance["scale"], provenance["other_scales"]) == ("smoke", {"gpu_memory": "other"})
     assert all("jax" in versions for versions in provenance["versions"])
     assert provenance["devices"] and provenance["measured_at_commits"]
     needed = {f"{name}{suffix}" for name in archive.EXPERIMENTS for suffix in (".csv", ".json")}
@@ -263,6 +268,8 @@ def test_promotion_refuses_what_is_there_and_what_is_not(archived, finished):
         archive.promote(finished, "smoke", "../x")
     with pytest.raises(archive.ArchiveError, match=r"results/fresh/cpu/gru_scaling\.csv does not"):
         archive.promote(finished, "cpu", "new")
+    with pytest.raises(archive.ArchiveError, match="'gpu' is no experiment: use one of gru_scal"):
+        archive.promote(finished, "smoke", "new", {"gpu": "paper"})
     assert not (finished / "results" / "archived" / "new").exists()
 
 
