@@ -1,0 +1,1 @@
+"""The report: the numbers in its text, and its PDF."""
