@@ -9,6 +9,10 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
+# What the page of `snakemake --report` begins with.
+report: "paper/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -25,6 +29,7 @@ wildcard_constraints:
 
 include: "rules/experiments.smk"
 include: "rules/figures.smk"
+include: "rules/paper.smk"
 include: "rules/targets.smk"
 
 
@@ -38,6 +43,7 @@ rule all:
     input:
         rules.figures.input,
         rules.tables.input,
+        rules.report.input,
 
 
 onstart:

@@ -93,13 +93,14 @@ def drawable(products, files):
       `None` where it makes do with whatever results there are.
     - `files`: its name -> its files.
     """
-    return [
-        files(name)
-        for name, results in products.items()
-        if config["source"] == "fresh"
-        or results is None
-        or Path(f"results/{SOURCE}/{results}.csv").exists()
-    ]
+    return [files(name) for name, results in products.items() if has_results(SOURCE, results)]
+
+
+def has_results(source, name):
+    """Whether a source has a result table, or a rule that makes it; nothing is always there."""
+    if name is None:
+        return True
+    return source.startswith("fresh/") or Path(f"results/{source}/{name}.csv").exists()
 
 
 def all_results(wildcards):
@@ -114,6 +115,42 @@ def all_results(wildcards):
 def table_files(name):
     """A table in all its formats."""
     return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
+
+
+def scaling_labels(wildcards):
+    """How the HTML report names a figure of the scaling experiment."""
+    return _batch_labels(wildcards, "GRU")
+
+
+def gpu_memory_labels(wildcards):
+    """How the HTML report names a figure of memory on a GPU."""
+    return _batch_labels(wildcards, "memory on a GPU")
+
+
+def _batch_labels(wildcards, shown):
+    number = {"16": 2, "1": 6}.get(wildcards.batch, "like 2")
+    return {
+        "figure": f"Figure {number}: {shown}, batch {wildcards.batch}",
+        "results": wildcards.source,
+    }
+
+
+def report_figures(wildcards):
+    """The figures of a source that the report shows."""
+    return [
+        f"figures/out/{wildcards.source}/{name}.pdf"
+        for name, results in FIGURES.items()
+        if has_results(wildcards.source, results)
+    ]
+
+
+def report_tables(wildcards):
+    """The tables of a source that the report shows."""
+    return [
+        f"figures/out/{wildcards.source}/{name}.md"
+        for name, results in TABLES.items()
+        if has_results(wildcards.source, results)
+    ]
 
 
 def refuse_second_run():

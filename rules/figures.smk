@@ -34,8 +34,8 @@ rule draw_gru_scaling:
         svg=report(
             "figures/out/{source}/gru_scaling_batch{batch}.svg",
             caption="../figures/captions/gru_scaling.rst",
-            category="Figures",
-            labels={"figure": "GRU scaling, batch {batch}", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels=scaling_labels,
         ),
         png="figures/out/{source}/gru_scaling_batch{batch}.png",
     log:
@@ -61,8 +61,8 @@ rule draw_gpu_memory:
         svg=report(
             "figures/out/{source}/gpu_memory_batch{batch}.svg",
             caption="../figures/captions/gpu_memory.rst",
-            category="Figures",
-            labels={"figure": "memory on a GPU, batch {batch}", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels=gpu_memory_labels,
         ),
         png="figures/out/{source}/gpu_memory_batch{batch}.png",
     log:
@@ -88,8 +88,8 @@ rule draw_gru_accuracy:
         svg=report(
             "figures/out/{source}/gru_accuracy.svg",
             caption="../figures/captions/gru_accuracy.rst",
-            category="Figures",
-            labels={"figure": "GRU accuracy", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels={"figure": "Figure 5: accuracy", "results": "{source}"},
         ),
         png="figures/out/{source}/gru_accuracy.png",
     log:
@@ -115,8 +115,8 @@ rule draw_lorenz96:
         svg=report(
             "figures/out/{source}/lorenz96.svg",
             caption="../figures/captions/lorenz96.rst",
-            category="Figures",
-            labels={"figure": "Lorenz96", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels={"figure": "Figure 8: Lorenz96", "results": "{source}"},
         ),
         png="figures/out/{source}/lorenz96.png",
     log:
@@ -142,8 +142,8 @@ rule draw_argru_convergence:
         svg=report(
             "figures/out/{source}/argru_convergence.svg",
             caption="../figures/captions/argru_convergence.rst",
-            category="Figures",
-            labels={"figure": "AR GRU, convergence", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels={"figure": "Figure 4: AR GRU", "results": "{source}"},
         ),
         png="figures/out/{source}/argru_convergence.png",
     log:
@@ -169,8 +169,8 @@ rule draw_argru_sweep:
         svg=report(
             "figures/out/{source}/argru_sweep.svg",
             caption="../figures/captions/argru_sweep.rst",
-            category="Figures",
-            labels={"figure": "AR GRU, damping", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels={"figure": "Figure 7: AR GRU, damping", "results": "{source}"},
         ),
         png="figures/out/{source}/argru_sweep.png",
     log:
@@ -193,8 +193,8 @@ rule compare_argru_times:
         csv=report(
             "figures/out/{source}/table_2.csv",
             caption="../figures/captions/table_2.rst",
-            category="Tables",
-            labels={"table": "AR GRU, times", "results": "{source}"},
+            category="4. Tables",
+            labels={"table": "Table 2: AR GRU, times", "results": "{source}"},
         ),
         md="figures/out/{source}/table_2.md",
         tex="figures/out/{source}/table_2.tex",
@@ -220,7 +220,7 @@ rule draw_chaos:
         svg=report(
             "figures/out/{source}/chaos.svg",
             caption="../figures/captions/chaos.rst",
-            category="Figures",
+            category="3. Beyond the paper",
             labels={"figure": "Chaos", "results": "{source}"},
         ),
         png="figures/out/{source}/chaos.png",
@@ -246,7 +246,7 @@ rule draw_damping:
         svg=report(
             "figures/out/{source}/damping.svg",
             caption="../figures/captions/damping.rst",
-            category="Figures",
+            category="3. Beyond the paper",
             labels={"figure": "Damping", "results": "{source}"},
         ),
         png="figures/out/{source}/damping.png",
@@ -271,7 +271,7 @@ rule draw_windows:
         svg=report(
             "figures/out/{source}/windows.svg",
             caption="../figures/captions/windows.rst",
-            category="Figures",
+            category="3. Beyond the paper",
             labels={"figure": "Windows", "results": "{source}"},
         ),
         png="figures/out/{source}/windows.png",
@@ -294,8 +294,8 @@ rule fit_scaling_exponents:
         csv=report(
             "figures/out/{source}/scaling_exponents.csv",
             caption="../figures/captions/scaling_exponents.rst",
-            category="Tables",
-            labels={"table": "Scaling exponents", "results": "{source}"},
+            category="4. Tables",
+            labels={"table": "Table 1: scaling exponents", "results": "{source}"},
         ),
         md="figures/out/{source}/scaling_exponents.md",
         tex="figures/out/{source}/scaling_exponents.tex",
@@ -323,8 +323,8 @@ rule draw_training:
         svg=report(
             "figures/out/{source}/training.svg",
             caption="../figures/captions/training.rst",
-            category="Figures",
-            labels={"figure": "Training", "results": "{source}"},
+            category="2. Figures of the paper",
+            labels={"figure": "Figure 3: training", "results": "{source}"},
         ),
         png="figures/out/{source}/training.png",
     log:
@@ -348,8 +348,8 @@ rule draw_gradients:
         svg=report(
             "figures/out/{source}/gradients.svg",
             caption="../figures/captions/gradients.rst",
-            category="Figures",
-            labels={"figure": "Gradients", "results": "{source}"},
+            category="3. Beyond the paper",
+            labels={"figure": "Approximate gradient", "results": "{source}"},
         ),
         png="figures/out/{source}/gradients.png",
     log:
@@ -373,7 +373,7 @@ rule compare_trainings:
         csv=report(
             "figures/out/{source}/training_accuracy.csv",
             caption="../figures/captions/training_accuracy.rst",
-            category="Tables",
+            category="4. Tables",
             labels={"table": "Trained classifiers", "results": "{source}"},
         ),
         md="figures/out/{source}/training_accuracy.md",
@@ -399,16 +399,16 @@ rule judge_claims:
         csv=report(
             "figures/out/{source}/claims.csv",
             caption="../figures/captions/claims.rst",
-            category="Tables",
-            labels={"table": "The paper's claims", "results": "{source}"},
+            category="4. Tables",
+            labels={"table": "Claims of the paper", "results": "{source}"},
         ),
         md="figures/out/{source}/claims.md",
         tex="figures/out/{source}/claims.tex",
         findings=report(
             "figures/out/{source}/findings.csv",
             caption="../figures/captions/findings.rst",
-            category="Tables",
-            labels={"table": "Beyond the paper", "results": "{source}"},
+            category="4. Tables",
+            labels={"table": "Findings beyond the paper", "results": "{source}"},
         ),
         findings_md="figures/out/{source}/findings.md",
         findings_tex="figures/out/{source}/findings.tex",

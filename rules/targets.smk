@@ -30,6 +30,7 @@ TABLES = {
 localrules:
     figures,
     tables,
+    report,
     figure_2,
     figure_3,
     figure_4,
@@ -63,6 +64,12 @@ rule tables:
     """Every table."""
     input:
         drawable(TABLES, table_files),
+
+
+rule report:
+    """The report as PDF: methods, every figure and table, guidance and limits."""
+    input:
+        f"figures/out/{SOURCE}/report.pdf",
 
 
 rule figure_2:

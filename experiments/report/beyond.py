@@ -38,7 +38,7 @@ def _pays(table: pd.DataFrame) -> str:
     keys = ["system", "parameter", "draw"]
     sequential = rows(table, method="sequential").groupby(keys)["time_s"].median()
     found = rows(table, status="ok")
-    fastest = found[found["method"] != "sequential"].groupby(keys)["time_s"].min()
+    fastest = found.loc[found["method"] != "sequential"].groupby(keys)["time_s"].min()
     return share(int((fastest < sequential.reindex(fastest.index)).sum()), len(sequential))
 
 
@@ -67,7 +67,7 @@ def _faster_at(table: pd.DataFrame) -> str:
     medians = table.groupby(["dim", "method"])["time_s"].median().unstack()
     if not {"sequential", "quasi_deer"} <= set(medians):
         return NOT_MEASURED
-    faster = medians.index[medians["quasi_deer"] < medians["sequential"]]
+    faster = medians.loc[medians["quasi_deer"] < medians["sequential"]].index.to_numpy(float)
     return listed(count(dim) for dim in faster) if len(faster) else "none of them"
 
 
@@ -76,7 +76,7 @@ def architectures(source: Source) -> dict[str, str]:
     table = source.table("architectures")
     found = rows(table, status="ok")
     numbers = {
-        "architectures.cells": count(table["cell"].nunique() if len(table) else np.nan),
+        "architectures.cells": count(len(set(table["cell"])) if len(table) else np.nan),
         "architectures.length": span(pick(table, "length"), count),
         "architectures.dim": span(pick(table, "dim"), count),
         "architectures.solved": share(len(found), len(table)),

@@ -1,7 +1,8 @@
 """Sets the report as PDF, with Typst and the fonts that Typst carries: the same file everywhere.
 
     python -m experiments.report.compile --numbers figures/out/archived/LABEL/numbers.json \\
-        --figures figures/out/archived/LABEL/damping.pdf --tables figures/out/archived/LABEL/table_2.md \\
+        --figures figures/out/archived/LABEL/damping.pdf \\
+        --tables figures/out/archived/LABEL/table_2.md \\
         --output figures/out/archived/LABEL/report.pdf
 
 Numbers, figures and tables lie in one folder of this repository. What is not named is left out.
@@ -48,6 +49,7 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
         raise ReportError(f"{REPORT.name} does not compile: {_first_line(error)}") from error
     for warning in warnings:
         print(warning, file=sys.stderr)
+    assert isinstance(pdf, bytes)  # a list for formats of one file a page
     return pdf
 
 

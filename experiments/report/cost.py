@@ -30,7 +30,7 @@ def gru_scaling(source: Source) -> dict[str, str]:
 
 def _scaling(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     deer = rows(table, method="deer")
-    wide = deer[deer["dim"] > 1] if "dim" in deer else deer
+    wide = deer.loc[deer["dim"] > 1] if "dim" in deer else deer
     numbers = {
         "dims": span(pick(table, "dim"), count),
         "lengths": span(pick(table, "length"), count),
@@ -53,9 +53,10 @@ def _largest_cell(completed: pd.DataFrame) -> tuple[float, float]:
     """The largest D that all methods completed, and of its lengths the largest."""
     if completed.empty:
         return np.nan, np.nan
-    methods = completed.groupby(["dim", "length"])["method"].nunique()
-    dim, length = max(methods[methods == methods.max()].index)
-    return float(dim), float(length)
+    methods = completed.groupby(["dim", "length"], as_index=False).agg({"method": "nunique"})
+    complete = rows(methods, method=largest(pick(methods, "method")))
+    dim = largest(pick(complete, "dim"))
+    return dim, largest(pick(complete, "length", dim=dim))
 
 
 def _cells(table: pd.DataFrame, status: str) -> str:
@@ -63,7 +64,7 @@ def _cells(table: pd.DataFrame, status: str) -> str:
     if table.empty:
         return share(0, 0)
     cells = table.drop_duplicates(["dim", "length"])
-    return share(int((cells["status"] == status).sum()), len(cells))
+    return share(len(rows(cells, status=status)), len(cells))
 
 
 def _exponents(table: pd.DataFrame) -> dict[str, str]:
@@ -79,7 +80,7 @@ def _exponents(table: pd.DataFrame) -> dict[str, str]:
 
 
 def gpu_memory(source: Source) -> dict[str, str]:
-    """Memory on a GPU at batch 16: of the largest program, and where DEER leaves the paper's card."""
+    """Memory on a GPU, batch size 16: of the largest program, and what fits the paper's card."""
     table = rows(source.table("gpu_memory"), status=COMPLETED, derivative="forward")
     targets = source.table("gpu_memory")
     target = targets["target"].iloc[0] if len(targets) else ""

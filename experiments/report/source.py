@@ -59,7 +59,7 @@ def rows(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     for column, value in values.items():
         if column not in table:
             return table.iloc[:0]
-        table = table[table[column] == value]
+        table = table.loc[table[column] == value]
     return table
 
 

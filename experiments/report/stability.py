@@ -1,4 +1,4 @@
-"""Numbers of the report about stability: the AR GRU (Figures 4 and 7, Table 2), Lorenz96 (Figure 8)."""
+"""Numbers of the report about stability: AR GRU (Figures 4, 7, Table 2) and Lorenz96 (Figure 8)."""
 
 import math
 
@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from experiments import argru_table
-from experiments.report.format import count, extent, quantity, seconds, share, span
+from experiments.report.format import NOT_MEASURED, count, extent, quantity, seconds, share, span
 from experiments.report.source import Source, largest, median, pick, ratio, rows, smallest
 from experiments.systems import PAPER_THRESHOLD
 
 PARALLEL = ("deer", "quasi_deer", "elk", "quasi_elk")
 DAMPED = ("elk", "quasi_elk")
 MODELS = ("untrained", "trained")
+LABELS = {**argru_table.LABELS, "jacobi": "Jacobi", "picard": "Picard"}
 
 
 def argru(source: Source) -> dict[str, str]:
@@ -78,15 +79,16 @@ def argru_sweep(source: Source) -> dict[str, str]:
 
 def _sweep(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     """Of a sweep of the damping: the best one, its iterations, how many of them always arrive."""
-    steps = pd.Series(_steps(table), dtype=float).groupby(
-        pd.Series(pick(table, "damping"), dtype=float)
-    )
-    medians = steps.median()
-    found = bool(np.isfinite(medians).any())
+    dampings = sorted(set(pick(table, "damping")))
+    grouped = {damping: _steps(rows(table, damping=damping)) for damping in dampings}
+    medians = {damping: median(own) for damping, own in grouped.items()}
+    best = min(medians, key=lambda damping: medians[damping], default=math.nan)
+    found = math.isfinite(medians.get(best, math.nan))
+    arrived = sum(bool(np.all(np.isfinite(own))) for own in grouped.values())
     return {
-        f"{prefix}.best": quantity(float(medians.idxmin()) if found else np.nan),
-        f"{prefix}.best_steps": count(float(medians.min()) if found else np.nan),
-        f"{prefix}.arrived": share(int(np.isfinite(steps.max()).sum()), len(medians)),
+        f"{prefix}.best": quantity(best if found else math.nan),
+        f"{prefix}.best_steps": count(medians[best] if found else math.nan),
+        f"{prefix}.arrived": share(arrived, len(grouped)),
     }
 
 
@@ -145,8 +147,8 @@ def _best_value(table: pd.DataFrame, method: str, prefix: str) -> dict[str, str]
     """The λ of the filter, or the k, with the fewest iterations."""
     found = rows(table, method=method, status="reached")
     if len(found):
-        found = found[(found["estimate"] != "smoother") & (found["rule"] != "adaptive")]
-        found = found[found["value"] > 0].sort_values("iterations").head(1)
+        wanted = (found["estimate"] != "smoother") & (found["rule"] != "adaptive")
+        found = found.loc[wanted & (found["value"] > 0)].sort_values("iterations").head(1)
     return {
         f"{prefix}.best": quantity(median(pick(found, "value"))),
         f"{prefix}.best_steps": count(median(pick(found, "iterations"))),
@@ -183,9 +185,9 @@ def _best_window(table: pd.DataFrame, column: str, write, prefix: str) -> dict[s
     """Which method in which window has the least of something, and how much that is."""
     windowed = rows(table, evaluation="windows")
     best = windowed.sort_values(column).head(1) if column in windowed else windowed
-    names = [argru_table.LABELS.get(name, name.capitalize()) for name in best.get("method", [])]
+    name = str(best["method"].iloc[0]) if len(best) else NOT_MEASURED
     return {
-        f"{prefix}.method": names[0] if names else count(np.nan),
+        f"{prefix}.method": LABELS.get(name, name),
         f"{prefix}.window": count(median(pick(best, "window"))),
         prefix: write(median(pick(best, column))),
     }
