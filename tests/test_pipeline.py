@@ -22,6 +22,7 @@ from clones import (
     run_tiny,
     snakemake,
 )
+from pypdf import PdfReader
 
 from experiments import archive
 from experiments.configuration import archives
@@ -60,12 +61,15 @@ TARGETS = {
     "all",
     "figures",
     "tables",
+    "report",
     *(f"figure_{number}" for number in range(2, 9)),
     *TABLE_NAMES,
     *archive.EXPERIMENTS,
 } - {"argru_sweep", "training_step", "baselines", "findings"}
 FIGURES = [f"{name}{suffix}" for name in FIGURE_NAMES for suffix in (".pdf", ".svg", ".png")]
 TABLES = [f"{name}{suffix}" for name in TABLE_NAMES for suffix in (".csv", ".md", ".tex")]
+REPORT = ["numbers.json", "report.pdf"]
+PAGES = range(6, 13)
 SECOND_CURVE_AFTER_S = 120
 
 
@@ -150,7 +154,7 @@ def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
 @pytest.mark.slow
 def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
     folder = finished / "figures" / "out" / "fresh" / "smoke"
-    for name in [*FIGURES, *TABLES]:
+    for name in [*FIGURES, *TABLES, *REPORT]:
         assert (folder / name).stat().st_size > 0, name
     assert "Nothing to be done" in run_tiny(finished)
 
@@ -204,7 +208,8 @@ def test_an_archive_is_drawn_without_any_experiment(archived, label):
     drawn = snakemake(archived, "--cores", "all", *given)
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
     folder = archived / "figures" / "out" / "archived" / label
-    assert all((folder / name).stat().st_size > 0 for name in [*FIGURES, *TABLES])
+    assert all((folder / name).stat().st_size > 0 for name in [*FIGURES, *TABLES, *REPORT])
+    assert len(PdfReader(folder / "report.pdf").pages) in PAGES
 
     touch_everything_but_results(archived)
     for forced in ([], ["--forceall"]):

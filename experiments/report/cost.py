@@ -32,6 +32,7 @@ def _scaling(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     deer = rows(table, method="deer")
     wide = deer.loc[deer["dim"] > 1] if "dim" in deer else deer
     numbers = {
+        "size": span(pick(table, "batch"), count),
         "dims": span(pick(table, "dim"), count),
         "lengths": span(pick(table, "length"), count),
         "deer.steps": span(pick(wide, "num_steps"), count),
@@ -88,6 +89,7 @@ def gpu_memory(source: Source) -> dict[str, str]:
     dim, length = largest(pick(table, "dim")), largest(pick(table, "length"))
     numbers = {
         "target": target.upper() or count(np.nan),
+        "batch": count(largest(pick(table, "batch"))),
         "dim": count(dim),
         "length": count(length),
         "window": span(source.settings("gpu_memory", "window"), count),

@@ -32,7 +32,6 @@ def argru(source: Source) -> dict[str, str]:
         for method in PARALLEL:
             steps = _steps(rows(solves, model=model, method=method))
             numbers[f"argru.{model}.{method}.steps"] = count(median(steps))
-            numbers[f"argru.{model}.{method}.steps_span"] = span(steps, count)
     return numbers | _growth(source.table("argru_mad")) | _table_2(solves, times)
 
 
