@@ -259,6 +259,11 @@ def test_no_number_is_written_by_hand():
     assert numbers_by_hand(PROSE) == []
 
 
+def test_no_semicolon_is_lost():
+    # Typst takes one right after a call for its end; a semicolon that is read is written as \\;.
+    assert re.findall(r'#\w+\("[^"]*"\);', PROSE) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,6 +1,6 @@
 """Says what a page would load from elsewhere: the HTML report has to open without a network.
 
-    python -m experiments.report.offline report.html
+python -m experiments.report.offline report.html
 """
 
 import argparse
