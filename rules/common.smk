@@ -97,10 +97,9 @@ def drawable(products, files):
 
 
 def has_results(source, name):
-    """Whether a source has a result table, or a rule that makes it; nothing is always there."""
-    if name is None:
-        return True
-    return source.startswith("fresh/") or Path(f"results/{source}/{name}.csv").exists()
+    """Whether a source has a result table, or a rule that makes it; `None` needs no certain one."""
+    made = name is None or source.startswith("fresh/")
+    return made or Path(f"results/{source}/{name}.csv").exists()
 
 
 def all_results(wildcards):
