@@ -25,7 +25,7 @@ from experiments.records import write_atomically
 from experiments.tables import to_markdown
 
 # The figures that README.md shows: the only pictures that are committed.
-IMAGES = ("argru_convergence", "gru_scaling_batch1", "windows")
+IMAGES = ("argru_convergence", "gpu_memory_batch16", "gru_scaling_batch1", "windows")
 BEGIN = "<!-- {name}: written by python -m experiments.readme -->"
 END = "<!-- end of {name} -->"
 _REPOSITORY = Path(__file__).resolve().parents[1]
