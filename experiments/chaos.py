@@ -32,7 +32,7 @@ from experiments.lorenz96_model import Lorenz96
 from experiments.lyapunov import Spectrum, spectrum
 from experiments.progress import Progress
 from experiments.records import RunRecord, write_beside, write_results
-from experiments.timing import timed
+from experiments.timing import compiled, timed
 from parallel_rnn import (
     DEER,
     ELK,
@@ -189,15 +189,15 @@ def program(
         stats = solution.stats
         return Outcome(solution.value, converged, stats["num_steps"], stats["num_windows"])
 
-    compiled = jax.jit(run).lower(*_given(settings, case)).compile()
-    jax.block_until_ready(compiled(*_given(settings, case)))  # warms up
+    evaluate = compiled(run, *_given(settings, case))
+    jax.block_until_ready(evaluate(*_given(settings, case)))  # warms up
 
     def measured(case: Case) -> tuple[Outcome, float]:
         given = _given(settings, case)
-        first_s, outcome = timed(lambda: compiled(*given))
+        first_s, outcome = timed(lambda: evaluate(*given))
         times = [first_s]
         while len(times) < settings.repetitions and sum(times) <= settings.cell_seconds:
-            times.append(timed(lambda: compiled(*given))[0])
+            times.append(timed(lambda: evaluate(*given))[0])
         return outcome, float(np.median(times))
 
     return measured

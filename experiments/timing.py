@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import equinox as eqx
 import jax
 
 Result = TypeVar("Result")
@@ -32,6 +33,12 @@ class Plan(NamedTuple):
             warmups=1,
             repetitions=max(1, min(self.repetitions, repetitions)),
         )
+
+
+def compiled(function: Callable, *given: Any) -> Callable:
+    """The program for arguments like these; what is no array in them is part of it."""
+    jitted: Any = eqx.filter_jit(function)
+    return jitted.lower(*given).compile()
 
 
 def timed(call: Callable[[], Result]) -> tuple[float, Result]:

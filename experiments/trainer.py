@@ -17,7 +17,7 @@ from experiments import checkpoint
 from experiments.classifier import VARIANTS, Classifier, Evaluation, evaluation, loss
 from experiments.datasets import DatasetError
 from experiments.progress import Progress
-from experiments.timing import timed
+from experiments.timing import compiled, timed
 from experiments.training_data import Part, Parts, take
 
 
@@ -117,12 +117,6 @@ def updating(evaluate: Evaluation, optimiser: optax.GradientTransformation) -> C
 def classifying(evaluate: Evaluation) -> Callable:
     """The function `classify` of `Programs`."""
     return lambda model, series: jnp.argmax(model(series, evaluate)[0], axis=1)
-
-
-def compiled(function: Callable, *given: Any) -> Callable:
-    """The program for arguments like these."""
-    jitted: Any = eqx.filter_jit(function)
-    return jitted.lower(*given).compile()
 
 
 def compile_programs(settings: Settings, training: Part, state: State) -> Programs:

@@ -21,8 +21,8 @@ from experiments.classifier import VARIANTS, Classifier, evaluation
 from experiments.command_line import experiment_parser, read_settings
 from experiments.progress import Progress
 from experiments.records import RunRecord, write_results
-from experiments.timing import timed
-from experiments.trainer import Update, clipped_adam, compiled, updating
+from experiments.timing import compiled, timed
+from experiments.trainer import Update, clipped_adam, updating
 from experiments.training_data import Part
 
 EXPERIMENT = "training_step"

@@ -16,10 +16,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import numpy as np
 import pandas as pd
 
@@ -29,7 +29,7 @@ from experiments.command_line import experiment_parser, read_settings
 from experiments.progress import Progress
 from experiments.records import RunRecord, write_results
 from experiments.systems import System
-from experiments.timing import timed
+from experiments.timing import compiled, timed
 from parallel_rnn import (
     DEER,
     ELK,
@@ -122,9 +122,7 @@ def program(settings: Settings, system: System, task: Task) -> Callable[[], Any]
             "num_windows": solution.stats["num_windows"],
         }
 
-    jitted: Any = eqx.filter_jit(run)
-    compiled = jitted.lower(system, task.solver).compile()
-    return lambda: compiled(system, task.solver)
+    return partial(compiled(run, system, task.solver), system, task.solver)
 
 
 def measure(settings: Settings, system: System, task: Task, run: Callable) -> dict[str, Any]:

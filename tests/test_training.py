@@ -30,13 +30,13 @@ from experiments.classifier import CELLS, VARIANTS, Classifier, evaluation, loss
 from experiments.command_line import to_words
 from experiments.configuration import complete
 from experiments.datasets import DatasetError
+from experiments.timing import compiled
 from experiments.trainer import (
     Checkpoint,
     Rows,
     State,
     batches,
     clipped_adam,
-    compiled,
     resume,
     updating,
 )
