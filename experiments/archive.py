@@ -34,6 +34,7 @@ EXPERIMENTS = (
     "chaos",
     "damping",
     "windows",
+    "wide",
     "training",
     "training_step",
     "baselines",

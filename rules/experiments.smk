@@ -309,6 +309,28 @@ rule measure_windows:
         " --output {output.csv} > {log} 2>&1"
 
 
+rule measure_wide:
+    """Time of wide GRUs, sequentially and by quasi-DEER, against D."""
+    input:
+        sources=experiment_sources("wide"),
+    output:
+        csv=f"results/fresh/{SCALE}/wide.csv",
+        json=f"results/fresh/{SCALE}/wide.json",
+    log:
+        f"logs/fresh/{SCALE}/wide.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("wide"),
+    message:
+        "Wide GRUs (progress: {log})"
+    shell:
+        "python -m experiments.wide {params.options} --output {output.csv} > {log} 2>&1"
+
+
 rule train_classifier:
     """A classifier of recordings, trained by one method: every update, and every epoch."""
     input:

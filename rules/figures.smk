@@ -15,6 +15,7 @@ localrules:
     draw_lorenz96,
     draw_damping,
     draw_windows,
+    draw_wide,
     draw_chaos,
     fit_scaling_exponents,
     draw_training,
@@ -283,6 +284,31 @@ rule draw_windows:
         "Drawing the windows"
     script:
         "../figures/windows.py"
+
+
+rule draw_wide:
+    """Time of wide GRUs against D, beside sequential evaluation."""
+    input:
+        csv="results/{source}/wide.csv",
+        json="results/{source}/wide.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/wide.pdf",
+        svg=report(
+            "figures/out/{source}/wide.svg",
+            caption="../figures/captions/wide.rst",
+            category="Figures",
+            labels={"figure": "Wide states", "results": "{source}"},
+        ),
+        png="figures/out/{source}/wide.png",
+    log:
+        "logs/{source}/figures/wide.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the wide GRUs"
+    script:
+        "../figures/wide.py"
 
 
 rule fit_scaling_exponents:

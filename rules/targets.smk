@@ -13,6 +13,7 @@ FIGURES = {
     "lorenz96": "lorenz96",
     "damping": "damping",
     "windows": "windows",
+    "wide": "wide",
     "chaos": "chaos",
     "training": "training",
     "gradients": "gradients",
@@ -49,6 +50,7 @@ localrules:
     lorenz96,
     damping,
     windows,
+    wide,
     chaos,
     training,
     gradients,
@@ -191,6 +193,13 @@ rule windows:
     input:
         result_files("windows"),
         figure_files("windows"),
+
+
+rule wide:
+    """Where a parallel method pays on a CPU: time of wide GRUs against D, and the results."""
+    input:
+        result_files("wide"),
+        figure_files("wide"),
 
 
 rule training:

@@ -65,7 +65,7 @@ def test_methods_look_different_from_each_other(monkeypatch):
     looks = list(style.METHODS.values())
     for part in ("label", "colour", "marker", "line"):
         assert len({getattr(look, part) for look in looks}) == len(looks), part
-    # Nine greys cannot all be far apart. Those of the scaling figures are.
+    # So many greys cannot all be far apart. Those of the scaling figures are.
     weights = np.array([0.2126, 0.7152, 0.0722])
     colours = (style.METHODS[name].colour for name in models.METHODS)
     grey = sorted(weights @ matplotlib.colors.to_rgb(colour) for colour in colours)

@@ -53,6 +53,7 @@ FIGURE_NAMES = (
     "chaos",
     "damping",
     "windows",
+    "wide",
     "training",
     "gradients",
 )

@@ -1,0 +1,196 @@
+"""GRUs so wide that their weights leave the cache of a CPU: where a parallel method pays there.
+
+`jax.lax.scan` reads all weights once a step; from some width on it waits for memory. A parallel
+method reads them once an iteration for all steps of a window. Four ways to find the states of an
+untrained GRU on N(0, 1) inputs as wide as its state take turns: the scan; the scan with W_x x_t of
+all steps computed beforehand in one product, as the solvers do, which reads half as much in a
+step; quasi-DEER on the whole sequence; and quasi-DEER in windows.
+
+    python -m experiments.wide --output results/fresh/cpu/wide.csv
+
+writes one row a timed call. Only columns named `time...` differ between two runs with the same
+settings.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Bool, Float, Int
+
+from experiments.command_line import experiment_parser, read_settings
+from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, describe_failure, largest_difference
+from experiments.models import normal_inputs, untrained_gru
+from experiments.progress import Progress
+from experiments.records import RunRecord, write_results
+from experiments.timing import Plan, interleaved
+from parallel_rnn import RESULTS, QuasiDEER, solve
+from parallel_rnn.cells import GRUCell
+
+EXPERIMENT = "wide"
+SEQUENTIAL = "sequential"
+METHODS = (SEQUENTIAL, "inputs_first", "quasi_deer", "windowed_quasi_deer")
+COLUMNS = (
+    "experiment",
+    "dim",
+    "length",
+    "method",
+    "status",
+    "num_steps",
+    "num_windows",
+    "max_abs_error",
+    "seed",
+    "repetition",
+    "time_s",
+)
+WHOLE_NUMBERS = ("num_steps", "num_windows", "seed", "repetition")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the experiment depends on; config/README.md explains each value."""
+
+    dims: tuple[int, ...]
+    length: int
+    window: int
+    methods: tuple[str, ...]
+    seeds: int
+    repetitions: int
+
+
+class Problem(NamedTuple):
+    """A wide GRU, its first state and its inputs."""
+
+    cell: GRUCell
+    s0: Float[Array, " D"]
+    xs: Float[Array, "T D"]
+
+
+class Outcome(NamedTuple):
+    """The states and how they were found; no counts for a method that does not iterate."""
+
+    states: Float[Array, "T D"]
+    converged: Bool[Array, ""]
+    num_steps: Int[Array, ""] | None = None
+    num_windows: Int[Array, ""] | None = None
+
+
+Method = Callable[[GRUCell, Array, Array], Outcome]
+Row = dict[str, Any]
+
+
+def problem(dim: int, length: int, seed: int) -> Problem:
+    """An untrained GRU as wide as its inputs, from a state of zeros."""
+    weights_key, inputs_key = jax.random.split(jax.random.key(seed))
+    inputs = normal_inputs(inputs_key, length, 1, dim)[:, 0]
+    return Problem(untrained_gru(weights_key, dim, dim), jnp.zeros(dim, jnp.float32), inputs)
+
+
+def stepped(step: Callable[[Array, Any], Array], s0: Array, inputs: Any) -> Outcome:
+    """One step after another."""
+
+    def twice(state: Array, x: Any) -> tuple[Array, Array]:
+        state = step(state, x)
+        return state, state
+
+    states = jax.lax.scan(twice, s0, inputs)[1]
+    return Outcome(states, jnp.all(jnp.isfinite(states)))
+
+
+def sequential(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
+    """`jax.lax.scan` of the cell, which reads the weights of input and state in every step."""
+    return stepped(cell, s0, xs)
+
+
+def inputs_first(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
+    """The products with all inputs at once, then the scan, which reads the state's weights only."""
+    return stepped(cell.recurrent, s0, jax.vmap(cell.project)(xs))
+
+
+def quasi_deer(window: int | Literal["auto"] | None) -> Method:
+    """Quasi-DEER to its default tolerance; `window` is that of `solve`."""
+
+    def method(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
+        found = solve(cell, s0, xs, QuasiDEER(), window=window, throw=False)
+        counts = found.stats["num_steps"], found.stats["num_windows"]
+        return Outcome(found.value, found.result == RESULTS.successful, *counts)
+
+    return method
+
+
+def methods(window: int) -> dict[str, Method]:
+    """All ways to find the states; `window` steps are solved at a time in the last."""
+    ways = (sequential, inputs_first, quasi_deer(None), quasi_deer(window))
+    return dict(zip(METHODS, ways, strict=True))
+
+
+def measure(settings: Settings) -> pd.DataFrame:
+    """All timed calls, one row each."""
+    known = methods(settings.window)
+    # The weights are arguments, no constants, so another draw of them compiles nothing.
+    programs = {name: jax.jit(known[name]) for name in METHODS if name in settings.methods}
+    rows: list[Row] = []
+    with Progress(len(settings.dims) * settings.seeds, EXPERIMENT) as progress:
+        for dim, seed in product(settings.dims, range(settings.seeds)):
+            common = {"experiment": EXPERIMENT, "dim": dim, "length": settings.length, "seed": seed}
+            given = problem(dim, settings.length, seed)
+            rows += [common | row for row in measure_problem(programs, given, settings.repetitions)]
+            progress.advance(f"D = {dim}, seed {seed}")
+    table = pd.DataFrame(rows, columns=[*COLUMNS])
+    return table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+
+
+def measure_problem(
+    programs: dict[str, Callable[..., Outcome]], given: Problem, repetitions: int
+) -> Iterator[Row]:
+    """The rows of all methods, which take turns; one row for a method that cannot run."""
+    calls = {name: partial(program, *given) for name, program in programs.items()}
+    checked = dict(first_calls(calls))
+    for name, row in checked.items():
+        if row["status"] not in (COMPLETED, NOT_CONVERGED):
+            del calls[name]
+            yield {"method": name, **row}
+    plans = dict.fromkeys(calls, Plan(seeds=1, warmups=1, repetitions=repetitions))
+    for name, repetition, seconds in interleaved(calls, plans):
+        yield {"method": name, "repetition": repetition, "time_s": seconds, **checked[name]}
+
+
+def first_calls(calls: dict[str, Callable[[], Outcome]]) -> Iterator[tuple[str, Row]]:
+    """What the first call of each method shows. It compiles the program and warms up."""
+    answer = None
+    for name, call in calls.items():
+        try:
+            outcome = jax.block_until_ready(call())
+        except Exception as error:  # a device may fail in any way; the other methods go on
+            yield name, {"status": describe_failure("running", error)}
+            continue
+        if name == SEQUENTIAL:
+            answer = np.asarray(outcome.states)
+        yield name, check(outcome, answer)
+
+
+def check(outcome: Outcome, answer: np.ndarray | None) -> Row:
+    """What the first call of a method showed."""
+    return {
+        "status": COMPLETED if bool(outcome.converged) else NOT_CONVERGED,
+        "num_steps": None if outcome.num_steps is None else int(outcome.num_steps),
+        "num_windows": None if outcome.num_windows is None else int(outcome.num_windows),
+        "max_abs_error": None if answer is None else largest_difference(answer, outcome.states),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = experiment_parser(EXPERIMENT, EXPERIMENT)
+    settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
+    record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
+    write_results(options.output, measure(settings), record.complete())
+
+
+if __name__ == "__main__":
+    main()
