@@ -35,6 +35,7 @@ EXPERIMENTS = (
     "damping",
     "windows",
     "wide",
+    "architectures",
     "training",
     "training_step",
     "baselines",

@@ -40,10 +40,9 @@ METHODS = {
     "clip_elk": Look("clip-ELK", "#56B4E9", "X", (0, (3, 1, 1, 1))),
     "jacobi": Look("Jacobi", "#8C8C8C", "<", (0, (1, 1))),
     "picard": Look("Picard", "#B09C00", ">", (0, (1, 2))),
-    "inputs_first": Look("sequential, inputs first", "#5F5F5F", "h", (0, (8, 2))),
-    "windowed_deer": Look("DEER in windows", "#8C510A", "p", (0, (5, 1, 1, 1, 1, 1))),
-    "windowed_quasi_deer": Look("quasi-DEER in windows", "#332288", "d", (0, (2, 1, 1, 1))),
-    "block_quasi_deer": Look("quasi-DEER, blocks", "#44AA99", "*", (0, (3, 1))),
+    "inputs_first": Look("sequential, inputs first", "#5F5F5F", "p", (0, (8, 2))),
+    "windowed_quasi_deer": Look("quasi-DEER in windows", "#8C510A", "d", (0, (2, 1, 1, 1))),
+    "block_quasi_deer": Look("quasi-DEER, blocks", "#44AA99", "*", (0, (7, 1, 1, 1))),
 }
 
 

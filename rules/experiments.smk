@@ -331,6 +331,28 @@ rule measure_wide:
         "python -m experiments.wide {params.options} --output {output.csv} > {log} 2>&1"
 
 
+rule measure_architectures:
+    """Iterations, time and error of every cell with every method, untrained and trained."""
+    input:
+        sources=experiment_sources("architectures"),
+    output:
+        csv=f"results/fresh/{SCALE}/architectures.csv",
+        json=f"results/fresh/{SCALE}/architectures.json",
+    log:
+        f"logs/fresh/{SCALE}/architectures.log",
+    conda:
+        "../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        options=options("architectures"),
+    message:
+        "Every cell with every method (progress: {log})"
+    shell:
+        "python -m experiments.architectures {params.options} --output {output.csv} > {log} 2>&1"
+
+
 rule train_classifier:
     """A classifier of recordings, trained by one method: every update, and every epoch."""
     input:

@@ -16,6 +16,7 @@ localrules:
     draw_damping,
     draw_windows,
     draw_wide,
+    draw_architectures,
     draw_chaos,
     fit_scaling_exponents,
     draw_training,
@@ -309,6 +310,31 @@ rule draw_wide:
         "Drawing the wide GRUs"
     script:
         "../figures/wide.py"
+
+
+rule draw_architectures:
+    """Iterations and time of every cell with every method, untrained and trained."""
+    input:
+        csv="results/{source}/architectures.csv",
+        json="results/{source}/architectures.json",
+        modules=FIGURE_MODULES,
+    output:
+        pdf="figures/out/{source}/architectures.pdf",
+        svg=report(
+            "figures/out/{source}/architectures.svg",
+            caption="../figures/captions/architectures.rst",
+            category="Figures",
+            labels={"figure": "Architectures", "results": "{source}"},
+        ),
+        png="figures/out/{source}/architectures.png",
+    log:
+        "logs/{source}/figures/architectures.log",
+    conda:
+        "../environment.yml"
+    message:
+        "Drawing the architectures"
+    script:
+        "../figures/architectures.py"
 
 
 rule fit_scaling_exponents:

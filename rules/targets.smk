@@ -14,6 +14,7 @@ FIGURES = {
     "damping": "damping",
     "windows": "windows",
     "wide": "wide",
+    "architectures": "architectures",
     "chaos": "chaos",
     "training": "training",
     "gradients": "gradients",
@@ -51,6 +52,7 @@ localrules:
     damping,
     windows,
     wide,
+    architectures,
     chaos,
     training,
     gradients,
@@ -200,6 +202,13 @@ rule wide:
     input:
         result_files("wide"),
         figure_files("wide"),
+
+
+rule architectures:
+    """Every cell with every method, untrained and trained, and the results."""
+    input:
+        result_files("architectures"),
+        figure_files("architectures"),
 
 
 rule training:

@@ -29,6 +29,7 @@ lorenz96: {length: 20, starts: 1, dampings: [0.1], max_steps: 20, iterates_start
 chaos: {length: 8, windows: [8], methods: [deer], forcings: [2], gains: [2], exponent_length: 20}
 damping: {argru_length: 20, window: 10, max_steps: 20, dampings: [0.1], scales: [0, 0.1]}
 wide: {dims: [2, 3], length: 20, window: 10, repetitions: 1}
+architectures: {cells: [lstm], methods: [quasi_deer], length: 20, updates: 1, repetitions: 1}
 windows: {argru_length: 20, argru_windows: [10], max_steps: 20, repetitions: 1}
 training: {variants: [quasi_deer], length: 10, epochs: 1}
 training_step: {variants: [quasi_deer], length: 10, repetitions: 1}

@@ -54,6 +54,7 @@ FIGURE_NAMES = (
     "damping",
     "windows",
     "wide",
+    "architectures",
     "training",
     "gradients",
 )
