@@ -21,7 +21,7 @@ from scipy.special import log_softmax, softmax
 from experiments.command_line import experiment_parser, read_settings
 from experiments.datasets import DatasetError
 from experiments.records import RunRecord, write_results
-from experiments.training_data import Part, Parts, divide, load
+from experiments.training_data import Part, Parts, load, splits
 
 EXPERIMENT, SECTION = "baselines", "training"
 # Holds the weights of the probe where few series would let them grow.
@@ -80,9 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     try:
         dataset = load(settings.dataset, settings.folder, settings.length)
-        for split in range(settings.splits):
-            seed = settings.seed + split
-            parts = divide(dataset, settings.length, settings.validation, settings.test, seed)
+        for split, parts in enumerate(splits(dataset, settings)):
             rows += [
                 {"baseline": name, "split": split, "test_accuracy": accuracy(parts)}
                 for name, accuracy in BASELINES.items()

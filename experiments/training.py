@@ -42,7 +42,7 @@ from experiments.trainer import (
     compile_programs,
     run,
 )
-from experiments.training_data import divide, load
+from experiments.training_data import load, splits
 
 EXPERIMENT = "training"
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -84,9 +84,7 @@ def train(
     dataset = load(settings.dataset, settings.folder, settings.length)
     found, weights, programs = [], [], None
     with Progress(settings.splits * settings.epochs, settings.variant) as progress:
-        for split in range(settings.splits):
-            seed = settings.seed + split
-            parts = divide(dataset, settings.length, settings.validation, settings.test, seed)
+        for split, parts in enumerate(splits(dataset, settings)):
             shape = len(dataset.channel_names), len(dataset.label_names)
             state = begin(settings, *shape, split, len(parts.training.labels))
             if programs is None:

@@ -1,7 +1,8 @@
 """The parts of a dataset that a classifier is trained, chosen and tested on."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,6 +31,25 @@ class Parts(NamedTuple):
     training: Part
     validation: Part
     test: Part
+
+
+class Division(Protocol):
+    """Settings that say how a dataset is divided; config/README.md explains each value."""
+
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def validation(self) -> int: ...
+
+    @property
+    def test(self) -> int: ...
+
+    @property
+    def splits(self) -> int: ...
+
+    @property
+    def seed(self) -> int: ...
 
 
 def load(name: str, folder: str | None, length: int) -> Dataset:
@@ -67,6 +87,13 @@ def divide(dataset: Dataset, length: int, validation: int, test: int, seed: int)
     series = crop(standardise(dataset.series, training), length)
     sides = (split.training, split.validation, split.test)
     return Parts(*(Part(series[side], dataset.labels[side]) for side in sides))
+
+
+def splits(dataset: Dataset, settings: Division) -> Iterator[Parts]:
+    """All divisions of a dataset, each drawn by a seed of its own."""
+    for split in range(settings.splits):
+        seed = settings.seed + split
+        yield divide(dataset, settings.length, settings.validation, settings.test, seed)
 
 
 def take(part: Part, chosen: np.ndarray) -> Part:
