@@ -235,6 +235,12 @@ WIDE = """dim,length,method,status,time_s
     128,10,inputs_first,ok,6
     128,10,quasi_deer,ok,4
     128,10,windowed_quasi_deer,ok,2"""
+ARCHITECTURES = """cell,weights,method,num_steps
+    gru,untrained,quasi_deer,9
+    gru,trained,quasi_deer,18
+    gru,trained,deer,5
+    minimal_gated,trained,quasi_deer,
+    minimal_gated,untrained,quasi_deer,8"""
 BEST = {"length": 100, "elk_damping": 0.5, "quasi_elk_damping": 0.1}
 INFINITE = float("inf")
 
@@ -413,6 +419,13 @@ INFINITE = float("inf")
             {"wide": WIDE},
             {"speedup": 3},
             "3 times with quasi-DEER in windows at D = 128",
+        ),
+        (
+            "trained_iterations_ratio",
+            {"method": "quasi_deer"},
+            {"architectures": ARCHITECTURES},
+            {"quasi_deer": 2},
+            "2 (GRU) to infinite (minimal gated) times as many with quasi-DEER",
         ),
     ],
 )

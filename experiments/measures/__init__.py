@@ -41,6 +41,7 @@ _FUNCTIONS: tuple[Callable[..., Measurement], ...] = (
     beyond.filter_and_smoother,
     beyond.lyapunov_correlation,
     beyond.wide_speedup,
+    beyond.trained_iterations_ratio,
 )
 MEASURES: dict[str, Callable[..., Measurement]] = {
     function.__name__: function for function in _FUNCTIONS

@@ -1,4 +1,4 @@
-"""Measures of what the paper does not show: windows, damping, chaos, wide states."""
+"""Measures of what the paper does not show: windows, damping, chaos, wide states, cells."""
 
 import math
 
@@ -12,6 +12,7 @@ from experiments.measures.measurement import (
     Table,
     chosen,
     count,
+    found_after,
     label,
     measured,
     number,
@@ -93,6 +94,20 @@ def wide_speedup(source: Source) -> Measurement:
     ratio = float(scans.min() / parallel.min())
     text = f"{number(ratio)} times with {label(parallel.idxmin())} at D = {widest['dim'].iloc[0]}"
     return measured({"speedup": ratio}, text, "wide")
+
+
+def trained_iterations_ratio(source: Source, method: str) -> Measurement:
+    """Iterations with trained weights over those with untrained ones, the smallest of all cells."""
+    table = source.table("architectures", method=method)
+    steps = table.assign(steps=found_after(table)).set_index("cell")
+    trained = chosen(steps, weights="trained")["steps"]
+    untrained = chosen(steps, weights="untrained")["steps"]
+    ratios = trained / untrained
+    text = (
+        f"{number(ratios.min())} ({label(ratios.idxmin())}) to {number(ratios.max())} "
+        f"({label(ratios.idxmax())}) times as many with {label(method)}"
+    )
+    return measured({method: float(ratios.min())}, text, "architectures")
 
 
 def _least_work(table: Table) -> Column:

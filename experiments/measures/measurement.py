@@ -21,6 +21,11 @@ LABELS = {
     "quasi_deer_warm": "quasi-DEER with a warm start",
     "argru": "AR GRU",
     "lorenz96": "Lorenz96",
+    "elman": "Elman",
+    "gru": "GRU",
+    "lem": "LEM",
+    "lstm": "LSTM",
+    "slstm": "sLSTM",
 }
 
 

@@ -48,14 +48,17 @@ def wide(source: Source) -> dict[str, str]:
     dims = pick(table, "dim")
     widest = rows(table, dim=largest(dims))
     sequential = median(pick(widest, "time_s", method="sequential"))
+    inputs_first = median(pick(widest, "time_s", method="inputs_first"))
     parallel = median(pick(widest, "time_s", method="quasi_deer"))
     return {
         "wide.dims": span(dims, count),
         "wide.largest": count(largest(dims)),
         "wide.length": span(pick(widest, "length"), count),
         "wide.sequential.time": seconds(sequential),
+        "wide.inputs_first.time": seconds(inputs_first),
         "wide.quasi_deer.time": seconds(parallel),
         "wide.ratio": quantity(ratio(sequential, parallel)),
+        "wide.inputs_first.ratio": quantity(ratio(inputs_first, parallel)),
         "wide.faster_at": _faster_at(table),
     }
 
