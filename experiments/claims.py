@@ -9,6 +9,7 @@ as Markdown and LaTeX. Results that a folder lacks are no fault: the tables say 
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -38,9 +39,10 @@ CLAIM_COLUMNS = [
     "verdict",
     "judged",
     "rule",
+    "duration_s",
     "device",
 ]
-FINDING_COLUMNS = ["id", "finding", "measured", "figure", "rule"]
+FINDING_COLUMNS = ["id", "finding", "measured", "figure", "rule", "duration_s"]
 CLAIMS_NOTE = (
     "Values marked as unconfirmed are reported, but were not compared with the paper's text. How a "
     "claim is judged was chosen from what the paper says. Claims about the speed of a GPU are not "
@@ -63,9 +65,10 @@ def measure_findings(findings: Sequence[Entry], source: Source) -> pd.DataFrame:
             measurement = measure(finding, source)
             held = holds(finding, measurement.values)
             text = measurement.text if held else f"does not hold here: {measurement.text}"
+            duration = source.duration(measurement.experiment)
         except NotMeasured as reason:
-            text = f"not measured here: {reason}"
-        rows.append({**finding, "measured": text})
+            text, duration = f"not measured here: {reason}", math.nan
+        rows.append({**finding, "measured": text, "duration_s": duration})
     return pd.DataFrame(rows, columns=FINDING_COLUMNS)
 
 
@@ -76,13 +79,20 @@ def _judged(claim: Entry, source: Source) -> dict[str, Any]:
         held = holds(claim, measurement.values)
     except NotMeasured as reason:
         text = f"not measured here: {reason}"
-        return {**row, "measured": text, "verdict": UNTESTABLE, "device": MISSING}
+        return {
+            **row,
+            "measured": text,
+            "verdict": UNTESTABLE,
+            "duration_s": math.nan,
+            "device": MISSING,
+        }
     testable = claim["device"] == "any" or source.on_gpu(measurement.experiment)
     verdict = REPRODUCED if held else NOT_REPRODUCED
     return {
         **row,
         "measured": measurement.text,
         "verdict": verdict if testable else UNTESTABLE,
+        "duration_s": source.duration(measurement.experiment),
         "device": source.device(measurement.experiment),
     }
 
@@ -168,7 +178,7 @@ def claims_for_readers(table: pd.DataFrame) -> pd.DataFrame:
 
 def findings_for_readers(table: pd.DataFrame) -> pd.DataFrame:
     """The findings as documents show them."""
-    return table.drop(columns="id").rename(columns={"rule": "target"})
+    return table.drop(columns=["id", "duration_s"]).rename(columns={"rule": "target"})
 
 
 def tables(listed: ClaimList, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,6 +10,7 @@ figures/out/archived/LABEL, so draw the archive first.
 
 import argparse
 import json
+import math
 import re
 import shutil
 import sys
@@ -25,7 +26,11 @@ from experiments.records import write_atomically
 from experiments.tables import to_markdown
 
 # The figures that README.md shows: the only pictures that are committed.
-IMAGES = ("argru_convergence", "gpu_memory_batch16", "gru_scaling_batch1", "windows")
+IMAGES = ("argru_convergence", "gpu_memory_batch16", "gru_scaling_batch1", "wide", "windows")
+TIMES_NOTE = (
+    "Times are those of the experiment behind a row, all its jobs one after another on the device "
+    "of the archive; the command also makes what the experiment needs."
+)
 BEGIN = "<!-- {name}: written by python -m experiments.readme -->"
 END = "<!-- end of {name} -->"
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -55,7 +60,7 @@ def parts(root: Path) -> dict[str, str]:
     judged, found = claims.tables(claim_list.read(root), Source(archive))
     return {
         "claims": _claims(judged, archive.name),
-        "findings": to_markdown(_as_commands(claims.findings_for_readers(found)), ""),
+        "findings": to_markdown(_as_commands(claims.findings_for_readers(found), found), ""),
     }
 
 
@@ -64,13 +69,22 @@ def _claims(judged: pd.DataFrame, archive: str) -> str:
     verdicts = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS if name in counts)
     devices = ", ".join(sorted(set(judged["device"]) - {claims.MISSING}))
     introduction = f"Measured on {devices} (`results/archived/{archive}`): {verdicts}."
-    table = to_markdown(_as_commands(claims.claims_for_readers(judged)), claims.CLAIMS_NOTE)
+    shown = _as_commands(claims.claims_for_readers(judged), judged)
+    table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
     return f"{introduction}\n\n{table}"
 
 
-def _as_commands(table: pd.DataFrame) -> pd.DataFrame:
+def _as_commands(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The table with commands in place of targets, and how long their experiments took."""
     commands = [f"`./run snakemake {target}`" for target in table["target"]]
-    return table.drop(columns="target").assign(command=commands)
+    times = [_time(duration) for duration in numbers["duration_s"]]
+    return table.drop(columns="target").assign(command=commands, time=times)
+
+
+def _time(duration_s: float) -> str:
+    if math.isnan(duration_s):
+        return claims.MISSING
+    return f"{duration_s:.0f} s" if duration_s < 120 else f"{duration_s / 60:.0f} min"
 
 
 def filled(text: str, written: dict[str, str]) -> str:

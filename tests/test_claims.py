@@ -19,13 +19,14 @@ TEXT = (ROOT / "paper" / "claims.yaml").read_text(encoding="utf-8")
 ITEMS = {"Table 1", "Table 2", *(f"Figure {number}" for number in range(2, 9))}
 CPU = {"kind": "cpu", "platform": "cpu", "processor": "Some CPU", "cores": 2}
 GPU = {"kind": "Some GPU", "platform": "gpu", "processor": "Some CPU", "cores": 2}
+DURATION_S = 90.0
 
 
 def write(folder: Path, name: str, text: str, device: Any = CPU, **settings: Any) -> Source:
     """A result table of comma-separated lines and its record."""
     lines = [line.strip() for line in text.strip().splitlines()]
     (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    record = {"device": device, "configuration": settings}
+    record = {"device": device, "configuration": settings, "duration_s": DURATION_S}
     (folder / f"{name}.json").write_text(json.dumps(record))
     return Source(folder)
 
@@ -110,6 +111,7 @@ def test_a_claim_about_a_gpu_is_judged_on_one_only(tmp_path, device, verdict, sh
     row = claims.judge_claims([entry], source).iloc[0]
     assert row["measured"] == "30 times as fast at best, at D = 8, T = 100"
     assert (row["verdict"], row["device"]) == (verdict, shown)
+    assert row["duration_s"] == DURATION_S
 
 
 def test_without_results_nothing_is_judged_and_nothing_fails(tmp_path):

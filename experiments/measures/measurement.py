@@ -70,6 +70,11 @@ class Source:
             return device["kind"]
         return f"{device['processor']}, {device['cores']} cores"
 
+    def duration(self, experiment: str) -> float:
+        """How long the experiment took, in seconds; all its jobs, one after another."""
+        records = read_records(self.folder / f"{experiment}.csv")
+        return sum(record["duration_s"] for record in records)
+
     def setting(self, experiment: str, name: str) -> Any:
         """A value of the experiment's configuration."""
         return self._record(experiment)["configuration"][name]
