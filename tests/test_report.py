@@ -291,8 +291,8 @@ def paper(tmp_path, monkeypatch):
     folder = tmp_path / "figures" / "out" / "fresh" / "test"
     folder.mkdir(parents=True)
     (tmp_path / "results").mkdir()
-    numbers = json.dumps(collect(Source(tmp_path / "results")))
-    (folder / "numbers.json").write_text(numbers)
+    numbers = collect(Source(tmp_path / "results")) | {"run.commit": "2b3e066ff"}
+    (folder / "numbers.json").write_text(json.dumps(numbers))
     figure = plt.figure(figsize=(7.2, 4))
     figure.savefig(folder / "windows.pdf")
     plt.close(figure)
@@ -311,6 +311,7 @@ def test_the_report_shows_what_a_source_has_and_names_what_it_lacks(paper):
     pdf = compile_report(*given)
     text = re.sub(r"\s+", " ", text_of(pdf, paper))
     assert "Table 2, measured here. The note." in text
+    assert "2b3e066ff" in text  # a commit is not a power of ten
     assert "no results of Lorenz96" in text and "no results of windows" not in text
     assert compile_report(*given) == pdf  # no dates, no random names
 
