@@ -78,11 +78,12 @@ def architectures(source: Source) -> dict[str, str]:
     """Iterations of every cell, untrained and trained, and how often a parallel method pays."""
     table = source.table("architectures")
     found = rows(table, status="ok")
+    tried = len(found) + len(rows(table, status="not converged"))
     numbers = {
         "architectures.cells": count(len(set(table["cell"])) if len(table) else np.nan),
         "architectures.length": span(pick(table, "length"), count),
         "architectures.dim": span(pick(table, "dim"), count),
-        "architectures.solved": share(len(found), len(table)),
+        "architectures.solved": share(len(found), tried),
         "architectures.pays": share(
             int((pick(found, "time_s") < pick(found, "sequential_time_s")).sum()), len(found)
         ),
