@@ -12,7 +12,9 @@ adjoints differ in how they solve these two linear recurrences.
 """
 
 import abc
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -20,16 +22,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ._check import check_window
 from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
-from ._methods import QuasiDEER
+from ._methods import DEER, QuasiDEER
 from ._recurrence import AbstractRecurrence, SequentialScan, recurrence_or_default
 from ._solution import RESULTS
 from ._solver import AbstractSolver
 from ._transition import Diagonal
 from ._types import Inputs
-from ._window import solve_windows, window_length
+from ._window import solve_windows, steps_from, window_length
 
 # run(fixed) -> (states, anything else)
 Run = Callable[..., tuple[Array, PyTree]]
@@ -132,9 +135,13 @@ class LinearisedSteps(eqx.Module):
         before = shift(jnp.zeros_like(ds[0]), ds)
         return ds - jax.vmap(self.jvp)(self.previous, self.xs, before)
 
-    def jacobians(self) -> Float[Array, "T D D"]:
-        """J_t for all t."""
-        return jax.vmap(jax.jacfwd(self.recurrence.step))(self.previous, self.xs)
+    def jacobian(self, s: Array, x: Any) -> Array:
+        """J at one step."""
+        return jax.jacfwd(self.recurrence.step)(s, x)
+
+    def transposed_jacobian(self, s: Array, x: Any) -> Array:
+        """J' at one step."""
+        return self.jacobian(s, x).T
 
     def diagonals(self) -> Float[Array, "T D"]:
         """The diagonals of J_t for all t, in memory in proportion to T D."""
@@ -150,17 +157,38 @@ class ImplicitAdjoint(AbstractImplicit):
 
     - `recurrence`: how the linear recurrence of the derivatives is solved. `SequentialScan()`
       applies one step's derivative after another and takes T D memory. `AssociativeScan()` is
-      parallel over time and holds the T dense Jacobians, T D^2 memory. `None` takes the first on
-      a CPU and the second on other platforms. `IteratedAdjoint` is parallel in T D memory.
+      parallel over a window of W steps and holds its dense Jacobians, T D + W D^2 memory. `None`
+      takes the first on a CPU and the second on other platforms. `IteratedAdjoint` is parallel in
+      T D memory.
+    - `window`: W, or `None` for the whole sequence. `"auto"` is the length that `solve` would
+      take for DEER. It does not follow the window of the solve, which may need none.
+
+    **Raises:** `TypeError` and `ValueError` for a window that is none of these.
     """
 
     recurrence: AbstractRecurrence | None = None
+    window: int | Literal["auto"] | None = "auto"
+
+    def __check_init__(self):
+        check_window(self.window)
 
     def linear_recurrence(self, steps):
         recurrence = recurrence_or_default(self.recurrence)
         if isinstance(recurrence, SequentialScan):
             return _in_turn(steps)
-        return _with_jacobians(steps.residual, recurrence, steps.jacobians)
+        length, size = steps.previous.shape
+        # DEER's transitions are the same Jacobians.
+        window = window_length(self.window, DEER(), length, size, steps.previous.dtype.itemsize)
+        inputs = (steps.previous, steps.xs)
+
+        def forward(_, db):
+            return _by_windows(recurrence, window, steps.jacobian, inputs, db)
+
+        def backward(_, c):
+            solve = partial(_by_windows, recurrence, window, steps.transposed_jacobian)
+            return _from_the_end(solve, inputs, c)
+
+        return LinearRecurrence(steps.residual, forward, backward)
 
 
 class IteratedAdjoint(AbstractImplicit):
@@ -189,10 +217,7 @@ class IteratedAdjoint(AbstractImplicit):
             return self._solve(steps.jvp, inputs, db)
 
         def backward(_, c):
-            # From the last step to the first. The step after the last does not exist, and the
-            # recurrence starts from 0, so any entry will do there.
-            later = jax.tree.map(lambda leaf: jnp.flip(jnp.roll(leaf, -1, axis=0), axis=0), inputs)
-            return jnp.flip(self._solve(steps.vjp, later, jnp.flip(c, axis=0)), axis=0)
+            return _from_the_end(partial(self._solve, steps.vjp), inputs, c)
 
         return LinearRecurrence(steps.residual, forward, backward)
 
@@ -249,7 +274,13 @@ class DiagonalAdjoint(AbstractImplicit):
         def residual(ds):
             return ds - diagonals * shift(jnp.zeros_like(ds[0]), ds)
 
-        return _with_jacobians(residual, recurrence, lambda: diagonals)
+        def forward(_, db):
+            return recurrence(diagonals, db)
+
+        def backward(_, c):
+            return recurrence(jnp.roll(diagonals, -1, axis=0), c, reverse=True)
+
+        return LinearRecurrence(residual, forward, backward)
 
 
 class UnrolledAdjoint(AbstractAdjoint):
@@ -289,18 +320,43 @@ def _in_turn(steps: LinearisedSteps) -> LinearRecurrence:
     return LinearRecurrence(steps.residual, forward, backward)
 
 
-def _with_jacobians(
-    residual: Callable, recurrence: AbstractRecurrence, jacobians: Callable[[], Array]
-) -> LinearRecurrence:
-    """A scan over Jacobians, dense or diagonal."""
+def _from_the_end(
+    solve: Callable[[PyTree, Array], Array], inputs: PyTree, c: Float[Array, "T D"]
+) -> Float[Array, "T D"]:
+    """All w_t of the transpose w_t = c_t + J_{t+1}' w_{t+1}, by a solver that runs forwards.
 
-    def forward(_, db):
-        return recurrence(jacobians(), db)
+    Read from its end it is a recurrence like the others, with the inputs of step t + 1. The step
+    after the last does not exist, and w starts from 0, so any entry will do there.
+    """
+    later = jax.tree.map(lambda leaf: jnp.flip(jnp.roll(leaf, -1, axis=0), axis=0), inputs)
+    return jnp.flip(solve(later, jnp.flip(c, axis=0)), axis=0)
 
-    def backward(_, c):
-        J = jacobians()
-        # The step after the last does not exist: the recurrence never uses that entry.
-        later = structure_of(J, c).transpose(jnp.roll(J, -1, axis=0))
-        return recurrence(later, c, reverse=True)
 
-    return LinearRecurrence(residual, forward, backward)
+def _by_windows(
+    recurrence: AbstractRecurrence,
+    window: int,
+    matrix: Callable[..., Array],
+    inputs: PyTree,
+    source: Float[Array, "T D"],
+) -> Float[Array, "T D"]:
+    """All w_t of w_t = A_t w_{t-1} + source_t, with A_t = matrix(*inputs_t).
+
+    Only the A_t of one window are held at a time. The last window reaches back over steps that
+    are already solved when T is no multiple of the window.
+    """
+    matrices = jax.vmap(matrix)
+    length = len(source)
+    if window == length:
+        return recurrence(matrices(*inputs), source)
+
+    def turn(so_far: Array, index: Array) -> tuple[Array, None]:
+        start = jnp.minimum(index * window, length - window)
+        now, b = steps_from((inputs, source), start, window)
+        A = matrices(*now)
+        arriving = structure_of(A, b).apply(A[0], so_far[jnp.maximum(start - 1, 0)])
+        # Nothing arrives at the first step, whose matrix need not be finite.
+        b = b.at[0].add(jnp.where(start == 0, 0, arriving))
+        return jax.lax.dynamic_update_slice_in_dim(so_far, recurrence(A, b), start, 0), None
+
+    turns = jnp.arange(math.ceil(length / window))
+    return jax.lax.scan(turn, jnp.zeros_like(source), turns)[0]

@@ -111,8 +111,7 @@ def check_options(
             f"`fallback` is {fallback!r}; it must be `Sequential()` or None: taking the steps one "
             "after another is the only method that cannot run out of iterations."
         )
-    if window != "auto" and window is not None:
-        _check_count("window", window, 1, '"auto" and None (the whole sequence) are allowed too')
+    check_window(window)
     if max_steps is not None:
         _check_count("max_steps", max_steps, 0, "None takes a number that is always enough")
     if trace is not None and window == "auto":
@@ -132,6 +131,12 @@ def check_options(
                 f"`guess` is {_show(found)}, but the states are {_show(wanted)}. A guess needs the "
                 "structure and dtype of `s0` with a leading axis for the steps."
             )
+
+
+def check_window(window: Any) -> None:
+    """Refuse what is no number of steps, "auto" or `None`."""
+    if window != "auto" and window is not None:
+        _check_count("window", window, 1, '"auto" and None (the whole sequence) are allowed too')
 
 
 def _check_count(name: str, value: Any, least: int, otherwise: str) -> None:

@@ -101,9 +101,9 @@ def solve_windows(
         if guess is None:
             own_guess = jnp.broadcast_to(before, (window, s0.size))
         else:
-            own_guess = _slice(states, start, window)
+            own_guess = steps_from(states, start, window)
         own_length = jnp.clip(valid_length - start, 0, window)
-        task = Window(recurrence, before, _slice(xs, start, window), own_guess, own_length)
+        task = Window(recurrence, before, steps_from(xs, start, window), own_guess, own_length)
         return _finished(fallback, task, solver.run(task, max_steps, loop))
 
     initial = jnp.broadcast_to(s0, (length, s0.size)) if guess is None else guess
@@ -154,5 +154,6 @@ def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tu
     return finished, jnp.where(failed, task.valid_length - reached.num_verified, 0)
 
 
-def _slice(tree: PyTree, start: Array, size: int) -> PyTree:
+def steps_from(tree: PyTree, start: Array, size: int) -> PyTree:
+    """The `size` steps that begin with step `start`."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree)

@@ -35,7 +35,7 @@ from recurrences import (
 )
 
 OPTIONS = [
-    {"solver": solver, "adjoint": ImplicitAdjoint(recurrence), "window": window}
+    {"solver": solver, "adjoint": ImplicitAdjoint(recurrence, window), "window": window}
     for solver in (DEER(), QuasiDEER(), Sequential())
     for recurrence in (SequentialScan(), AssociativeScan())
     for window in (None, 7)
@@ -154,7 +154,11 @@ def test_every_solver_has_every_derivative(name):
     assert largest_difference(found, wanted_derivatives()) < 1e-7
 
 
-ADJOINTS = [*(ImplicitAdjoint(backend) for backend in BACKENDS), IteratedAdjoint()]
+ADJOINTS = [
+    *(ImplicitAdjoint(backend) for backend in BACKENDS),
+    ImplicitAdjoint(AssociativeScan(), window=4),
+    IteratedAdjoint(),
+]
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS)
@@ -213,7 +217,58 @@ def test_sequential_adjoint_forms_no_jacobian():
     assert with_recurrence(AssociativeScan()) > jacobians
 
 
+def test_an_adjoint_in_windows_holds_the_jacobians_of_one():
+    cell, s0, xs = gru(64, 2000)
+
+    def bytes_of_a_further_step(window):
+        adjoint = ImplicitAdjoint(AssociativeScan(), window)
+
+        def total(s0, xs):
+            return jnp.sum(solve(cell, s0, xs, Sequential(), adjoint=adjoint).value)
+
+        short, long = (temporary_bytes(jax.grad(total), s0, xs[:n]) for n in (1000, 2000))
+        return (long - short) / 1000
+
+    jacobian = 64 * 64 * 8
+    assert bytes_of_a_further_step(None) > jacobian
+    assert bytes_of_a_further_step(100) < jacobian / 4
+    assert bytes_of_a_further_step("auto") < jacobian / 4
+
+
+@pytest.mark.parametrize("window", [1, 9, 23, 50])
+def test_windows_of_the_adjoint_with_pytrees_and_vmap(window):
+    adjoint = ImplicitAdjoint(AssociativeScan(), window)
+    check_adjoint_with_pytrees_and_vmap(adjoint)
+
+
+def test_a_matrix_that_is_not_finite_at_the_first_step_spoils_no_window():
+    # The root has no derivative at the state 0 from which it starts.
+    f = lambda s, x: jnp.sqrt(s) + x  # noqa: E731
+    s0, xs = jnp.zeros(1), jnp.linspace(0.5, 1, 20)[:, None]
+
+    def gradient(window):
+        adjoint = ImplicitAdjoint(AssociativeScan(), window)
+        total = lambda xs: jnp.sum(solve(f, s0, xs, Sequential(), adjoint=adjoint).value)  # noqa: E731
+        return jax.grad(total)(xs)
+
+    assert jnp.all(jnp.isfinite(gradient(7)))
+    assert largest_difference(gradient(7), gradient(None)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("window", "error", "message"),
+    [(0, ValueError, "`window` is 0"), (True, TypeError, "`window` is True")],
+)
+def test_a_window_that_is_no_number_of_steps_is_refused(window, error, message):
+    with pytest.raises(error, match=message):
+        ImplicitAdjoint(window=window)
+
+
 def test_iterated_adjoint_with_windows_pytrees_and_vmap():
+    check_adjoint_with_pytrees_and_vmap(IteratedAdjoint())
+
+
+def check_adjoint_with_pytrees_and_vmap(adjoint):
     f, s0, xs = pair(23)
     gains = jnp.array([0.5, 0.8, 1.0])
 
@@ -225,7 +280,7 @@ def test_iterated_adjoint_with_windows_pytrees_and_vmap():
         return jax.vmap(lambda gain: eqx.filter_grad(total)(f, gain))(gains)
 
     def ours(f, s0, xs):
-        return solve(f, s0, xs, adjoint=IteratedAdjoint(), window=9).value
+        return solve(f, s0, xs, adjoint=adjoint, window=9).value
 
     assert largest_difference(gradients(ours), gradients(reference)) < 1e-8
 
@@ -241,7 +296,7 @@ def test_memory_of_the_iterated_adjoint_does_not_grow_with_the_square_of_the_sta
         return temporary_bytes(jax.grad(total), s0) / (500 * size)
 
     assert bytes_per_number(IteratedAdjoint(), 64) < 1.2 * bytes_per_number(IteratedAdjoint(), 16)
-    dense = ImplicitAdjoint(AssociativeScan())
+    dense = ImplicitAdjoint(AssociativeScan(), window=None)
     assert bytes_per_number(dense, 64) > 2 * bytes_per_number(dense, 16)
 
 
