@@ -18,7 +18,7 @@ import equinox as eqx
 import jax
 
 from experiments.command_line import positive_int, to_words
-from experiments.gpu_programs import FORWARD, GRADIENT, PARALLEL, Cell, program
+from experiments.gpu_programs import FORWARD, GRADIENT, SOLVERS, Cell, program
 from experiments.models import normal_inputs, untrained_gru
 
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.gpu_peak")
     for name in ("batch", "dim", "length", "window"):
         parser.add_argument(f"--{name}", type=positive_int, required=True)
-    parser.add_argument("--method", choices=("sequential", *PARALLEL), required=True)
+    parser.add_argument("--method", choices=("sequential", *SOLVERS), required=True)
     parser.add_argument("--derivative", choices=(FORWARD, GRADIENT), required=True)
     stats = run(Cell(**vars(parser.parse_args(arguments))))
     if stats is None or "peak_bytes_in_use" not in stats:

@@ -39,22 +39,13 @@ class Cell(NamedTuple):
     window: int
 
 
-class Parallel(NamedTuple):
-    """A parallel method, and the adjoint whose memory grows as the method's own does.
-
-    Memory depends on neither tolerance nor damping, so these are the defaults or the paper's.
-    """
-
-    solver: AbstractSolver
-    adjoint: AbstractAdjoint
-
-
-PARALLEL = {
-    "deer": Parallel(DEER(), ImplicitAdjoint()),
-    "quasi_deer": Parallel(QuasiDEER(), IteratedAdjoint()),
-    "elk": Parallel(ELK(1e-6), ImplicitAdjoint()),
-    "quasi_elk": Parallel(QuasiELK(1e-2), IteratedAdjoint()),
-    "windowed_deer": Parallel(DEER(), IteratedAdjoint()),
+# Memory depends on neither tolerance nor damping, so these are the defaults or the paper's.
+SOLVERS: dict[str, AbstractSolver] = {
+    "deer": DEER(),
+    "quasi_deer": QuasiDEER(),
+    "elk": ELK(1e-6),
+    "quasi_elk": QuasiELK(1e-2),
+    "windowed_deer": DEER(),
 }
 
 
@@ -81,6 +72,11 @@ def program(cell: Cell) -> tuple[Callable[[Any, jax.Array], Any], tuple[Any, Any
 def _roll_out(cell: Cell, gru: Any, start: jax.Array, inputs: jax.Array) -> Rollout:
     if cell.method == "sequential":
         return METHODS["sequential"](gru, start, inputs, 0.0)
-    solver, adjoint = PARALLEL[cell.method]
     options = {"window": cell.window} if cell.method == "windowed_deer" else WHOLE_SEQUENCE
-    return newton(solver, gru, start, inputs, adjoint=adjoint, **options)
+    adjoint = adjoint_like(cell.method, options["window"])
+    return newton(SOLVERS[cell.method], gru, start, inputs, adjoint=adjoint, **options)
+
+
+def adjoint_like(method: str, window: int | None) -> AbstractAdjoint:
+    """The adjoint whose memory grows as the method's own does."""
+    return IteratedAdjoint() if method.startswith("quasi") else ImplicitAdjoint(window=window)

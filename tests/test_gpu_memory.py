@@ -12,12 +12,12 @@ import pytest
 
 from experiments import gpu_compiler, gpu_memory, gpu_peak
 from experiments.gpu_compiler import CompilerError
-from experiments.gpu_programs import FORWARD, GRADIENT, PARALLEL, Cell, program
+from experiments.gpu_programs import FORWARD, GRADIENT, SOLVERS, Cell, program
 from experiments.hlo import read_program
 from experiments.memory import ProgramMemory
 from tests.clones import ROOT
 
-METHODS = ("sequential", *PARALLEL)
+METHODS = ("sequential", *SOLVERS)
 HLO = """\
 HloModule example
 
