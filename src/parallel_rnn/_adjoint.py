@@ -278,6 +278,7 @@ class DiagonalAdjoint(AbstractImplicit):
             return recurrence(diagonals, db)
 
         def backward(_, c):
+            # The step after the last does not exist: the recurrence never uses that entry.
             return recurrence(jnp.roll(diagonals, -1, axis=0), c, reverse=True)
 
         return LinearRecurrence(residual, forward, backward)

@@ -100,12 +100,8 @@ def check_options(
     length: int,
 ) -> None:
     """Refuse options that mean nothing."""
-    if not isinstance(solver, AbstractSolver):
-        hint = " Write `DEER()` with brackets." if isinstance(solver, type) else ""
-        raise TypeError(
-            f"`solver` is {solver!r}; it must be a solver such as `QuasiDEER()`, `DEER()` or "
-            f"`Sequential()`.{hint}"
-        )
+    examples = "a solver such as `QuasiDEER()`, `DEER()` or `Sequential()`"
+    check_kind("solver", solver, AbstractSolver, examples)
     if fallback is not None and not isinstance(fallback, Sequential):
         raise TypeError(
             f"`fallback` is {fallback!r}; it must be `Sequential()` or None: taking the steps one "
@@ -131,6 +127,13 @@ def check_options(
                 f"`guess` is {_show(found)}, but the states are {_show(wanted)}. A guess needs the "
                 "structure and dtype of `s0` with a leading axis for the steps."
             )
+
+
+def check_kind(name: str, value: Any, kind: type, examples: str) -> None:
+    """Refuse what is no object of a kind, such as its class."""
+    if not isinstance(value, kind):
+        hint = f" Write `{value.__name__}()` with brackets." if isinstance(value, type) else ""
+        raise TypeError(f"`{name}` is {value!r}; it must be {examples}.{hint}")
 
 
 def check_window(window: Any) -> None:

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
-from ._check import check_length, check_options, check_state, check_step
+from ._check import check_kind, check_length, check_options, check_state, check_step
 from ._flat import flatten_recurrence
 from ._iterate import Loop
 from ._methods import QuasiDEER
@@ -103,6 +103,8 @@ def check_call(f: Callable, s0: State, xs: Inputs, length: int | None, options: 
         state_type,
         length,
     )
+    examples = "an adjoint such as `ImplicitAdjoint()` or `IteratedAdjoint()`"
+    check_kind("adjoint", options.adjoint, AbstractAdjoint, examples)
     check_step(f, state_type, _one_input(xs))
     return length
 

@@ -11,6 +11,7 @@ from parallel_rnn import (
     ELK,
     RESULTS,
     AdaptiveDamping,
+    IteratedAdjoint,
     Jacobi,
     QuasiDEER,
     QuasiELK,
@@ -46,6 +47,8 @@ def step(state, x):
         ({"guess": 0.0}, ValueError, r"`guess` is float64\[\], but the states are float64\[5,3\]"),
         ({"solver": DEER}, TypeError, r"Write `DEER\(\)` with brackets"),
         ({"solver": "deer"}, TypeError, "`solver` is 'deer'"),
+        ({"adjoint": IteratedAdjoint}, TypeError, r"Write `IteratedAdjoint\(\)` with brackets"),
+        ({"adjoint": None}, TypeError, "`adjoint` is None; it must be an adjoint such as"),
         ({"solver": AdaptiveDamping()}, TypeError, r"`solver` is AdaptiveDamping"),
         (
             {"fallback": DEER()},
