@@ -25,6 +25,7 @@ from ._recurrence import AbstractRecurrence as AbstractRecurrence
 from ._recurrence import AssociativeScan as AssociativeScan
 from ._recurrence import SequentialScan as SequentialScan
 from ._scan import scan as scan
+from ._solution import ENDINGS as ENDINGS
 from ._solution import RESULTS as RESULTS
 from ._solution import Solution as Solution
 from ._solution import SolveError as SolveError

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ._check import check_window
+from ._finite import worst
 from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
@@ -196,9 +197,9 @@ class IteratedAdjoint(AbstractImplicit):
 
     The recurrence of the derivatives is a recurrence like any other, so a solver finds it too.
     With `QuasiDEER` an iteration is one batched derivative of f, corrected by the diagonal of
-    the Jacobian, and the solver stops when the residual of the derivative is within its
-    tolerance, relative to the largest entry of what comes in. Where it fails, the derivatives
-    are NaN.
+    the Jacobian. The promise is that of `solve`: by default every step of the derivatives is off
+    by no more than a few roundings. A tolerance of the solver is relative to the largest entry of
+    what comes in. Where the solver fails, the derivatives are NaN.
 
     **Arguments:**
 
@@ -224,7 +225,7 @@ class IteratedAdjoint(AbstractImplicit):
     def _solve(self, product: Callable, inputs: PyTree, source: Array) -> Array:
         """All w_t of w_t = product(s, x, w_{t-1}) + source_t."""
         length, size = source.shape
-        scale = jnp.max(jnp.abs(source))
+        scale = worst(jnp.abs(source))
         scale = jnp.where(scale > 0, scale, 1)
 
         def step(w, element):
@@ -234,10 +235,11 @@ class IteratedAdjoint(AbstractImplicit):
         def value_and_diag(w, element):
             return step(w, element), element[0][2]
 
+        eps = float(jnp.finfo(source.dtype).eps)
         window = window_length("auto", self.solver, length, size, source.dtype.itemsize)
         found = solve_windows(
             self.solver,
-            FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None),
+            FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None, eps),
             jnp.zeros_like(source[0]),
             (inputs, source / scale),
             None,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from ._solver import DEFAULT_TOLERANCES, AbstractSolver, Sequential
+from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
 
 
@@ -18,7 +18,7 @@ def check_state(s0: PyTree) -> PyTree:
     if not leaves:
         raise ValueError("`s0` holds no array. Pass the initial state, for example `jnp.zeros(3)`.")
     for leaf in leaves:
-        if leaf.dtype.name not in DEFAULT_TOLERANCES:
+        if leaf.dtype.name not in TOLERANCES:
             raise TypeError(
                 f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real "
                 "floating-point numbers, because Newton's method differentiates with respect to "

@@ -5,15 +5,24 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._iterate import Point, shift
 from ._matrices import structure_of
-from ._recurrence import finite_or_zero, keep_where
+from ._finite import finite_or_zero, worst
+from ._recurrence import keep_where
 
 # step(point, damping (D,)) -> changes (T, D)
 Step: TypeAlias = Callable[[Point, Array], Array]
+
+# An undamped step is tried where damped ones have not brought the residual down for this many
+# iterations, or where it is within so many times of what is accepted.
+PATIENCE = 8
+NEAR = 32
+# What counts as having brought it down.
+LEAST_GAIN = 0.98
 
 # The cost is a long sum, known to about so many roundings.
 ROUNDINGS_OF_COST = 100
@@ -102,6 +111,7 @@ class AdaptiveDamping(AbstractDamping):
     def advance(self, step, point, memory):
         dtype = point.states.dtype
         initial = _per_entry(self.initial, point.states)
+        most = worst(initial)
         smallest, largest = (jnp.asarray(bound, dtype) for bound in (self.smallest, self.largest))
         first = ~jnp.isfinite(memory.cost)
 
@@ -110,19 +120,106 @@ class AdaptiveDamping(AbstractDamping):
         noise = ROUNDINGS_OF_COST * jnp.finfo(dtype).eps * jnp.where(first, 0, memory.cost)
         fall = memory.cost - _cost(point) + noise
         ratio = fall / jnp.maximum(memory.expected + noise, jnp.finfo(dtype).tiny)
-        accepted = first | (fall > 0) | (memory.factor * jnp.max(initial) >= largest)
+        accepted = first | (fall > 0) | (memory.factor * most >= largest)
 
         shrink = jnp.maximum(1 / 3, 1 - (2 * jnp.clip(ratio, 0, 1) - 1) ** 3)
         factor = memory.factor * jnp.where(accepted, jnp.where(first, 1, shrink), memory.growth)
         growth = jnp.where(accepted, 2, 2 * memory.growth).astype(dtype)
-        bounded = jnp.clip(factor * jnp.max(initial), smallest, largest)
-        factor = bounded / jnp.max(initial)
+        bounded = jnp.clip(factor * most, smallest, largest)
+        factor = bounded / most
 
         start = _merge(accepted, point, memory.point)
         cost = _cost(start)
         changes = finite_or_zero(step(start, factor * initial))
         expected = cost - _linearised_cost(start, changes)
         return start.states + changes, _Trial(start, cost, expected, factor, growth)
+
+
+class _Finish(eqx.Module):
+    """What `Finishing` remembers.
+
+    - `inner`: what the other rule remembers.
+    - `states`: those that the last step was taken from.
+    - `sizes`, `excess`: the largest of each component of the states before the last trial began,
+      and the largest residual in these.
+    - `trying`: whether that step was an undamped one.
+    - `best`, `age`: the smallest residual so far, and how many iterations ago it was.
+    - `wait`, `pause`: iterations after a failed trial before the next, and how many are left.
+    """
+
+    inner: PyTree
+    states: Float[Array, "T D"]
+    sizes: Float[Array, " D"]
+    excess: Float[Array, ""]
+    trying: Bool[Array, ""]
+    best: Float[Array, ""]
+    age: Int[Array, ""]
+    wait: Int[Array, ""]
+    pause: Int[Array, ""]
+
+
+class Finishing(AbstractDamping):
+    """Another rule, with undamped steps where its own no longer bring anything.
+
+    Damping holds back what it should let through where states are slow: a change then reaches
+    1/√λ steps in an iteration, and of 100,000 steps that are off by one rounding each all may have
+    to move. An undamped step corrects them at once. Elsewhere it can throw the iterate away, so it
+    is a trial: kept while the residual falls, else the states before it come back but for those that
+    are frozen, and the next trial waits twice as long.
+
+    **Arguments:**
+
+    - `rule`: the other rule.
+    - `newton`: the undamped step, from a point to the next states.
+    """
+
+    rule: AbstractDamping
+    newton: Callable[[Point], Array]
+
+    def start(self, point):
+        no, none, some = jnp.asarray(False), jnp.zeros((), int), jnp.asarray(PATIENCE)
+        infinite = jnp.full_like(point.residual, jnp.inf)
+        sizes = worst(jnp.abs(point.states), axis=0)
+        inner = self.rule.start(point)
+        return _Finish(inner, point.states, sizes, sizes[0], no, infinite, none, some, none)
+
+    def advance(self, step, point, memory):
+        # A trial that throws the states far away must not be measured by what they are there.
+        succeeded = memory.trying & (_excess(point, memory.sizes) < memory.excess)
+        failed = memory.trying & ~succeeded
+        sizes = worst(jnp.abs(point.states), axis=0)
+        sizes = jnp.where(memory.trying, memory.sizes, sizes)
+
+        gained = point.residual < LEAST_GAIN * memory.best
+        age = jnp.where(gained, 0, memory.age + 1)
+        due = ((age >= PATIENCE) | (point.residual <= NEAR)) & (memory.pause == 0)
+        trying = succeeded | (due & ~failed)
+
+        states, inner = jax.lax.cond(
+            trying,
+            lambda: (self.newton(point), memory.inner),
+            lambda: self.rule.advance(step, point, memory.inner),
+        )
+        following = _Finish(
+            inner=inner,
+            states=point.states,
+            sizes=sizes,
+            excess=_excess(point, sizes),
+            trying=trying,
+            best=jnp.where(gained, point.residual, memory.best),
+            age=age,
+            wait=jnp.where(failed, 2 * memory.wait, memory.wait),
+            pause=jnp.where(failed, memory.wait, jnp.maximum(memory.pause - 1, 0)),
+        )
+        frozen = jnp.arange(len(states)) < point.num_frozen
+        before = keep_where(frozen, point.states, memory.states)
+        return jnp.where(failed, before, states), following
+
+
+def _excess(point: Point, sizes: Float[Array, " D"]) -> Float[Array, ""]:
+    """The largest residual, relative to these sizes of the components."""
+    residuals = jnp.abs(point.values - point.states)
+    return worst(jnp.where(residuals == 0, 0, residuals / sizes[None]))
 
 
 def as_rule(damping: Any) -> AbstractDamping:
@@ -135,17 +232,18 @@ def _per_entry(damping: Any, states: Float[Array, "T D"]) -> Float[Array, " D"]:
 
 
 def _merge(accepted: Array, proposed: Point, last: Point) -> Point:
-    """The proposal, or of it only what is verified and the linearisation there."""
-    verified = proposed.num_verified
+    """The proposal, or of it only what is frozen and the linearisation there."""
+    frozen = proposed.num_frozen
     t = jnp.arange(len(proposed.states))
 
-    # The step behind the verified states starts from a verified one.
-    known_state, known_step = accepted | (t < verified), accepted | (t <= verified)
+    # The step behind the frozen states starts from a frozen one.
+    known_state, known_step = accepted | (t < frozen), accepted | (t <= frozen)
     return Point(
         states=keep_where(known_state, proposed.states, last.states),
         values=keep_where(known_step, proposed.values, last.values),
         A=keep_where(known_step, proposed.A, last.A),
-        num_verified=verified,
+        num_frozen=frozen,
+        residual=proposed.residual,
     )
 
 

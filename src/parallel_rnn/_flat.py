@@ -17,7 +17,8 @@ class FlatRecurrence(eqx.Module):
 
     `step(s, x)` is the function as the user wrote it; derivatives are taken of it. The others
     are what the iteration calls: they see the projected input `project(x)`, and the closed
-    forms are `None` where the cell does not offer them.
+    forms are `None` where the cell does not offer them. `eps` is the rounding of the coarsest
+    floating-point type that a step computes in.
     """
 
     step: Callable[[Array, Any], Array]
@@ -26,6 +27,7 @@ class FlatRecurrence(eqx.Module):
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
+    eps: float = eqx.field(static=True)
 
     def project_all(self, xs: Inputs) -> PyTree:
         """The projected inputs of all steps: the part of them that no iteration changes."""
@@ -70,13 +72,15 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
             return eqx.filter_closure_convert(fn, flat_s0, z)
         return None
 
+    step = eqx.filter_closure_convert(value(f), flat_s0, x)
     return FlatRecurrence(
-        step=eqx.filter_closure_convert(value(f), flat_s0, x),
+        step=step,
         project=eqx.filter_closure_convert(project, x),
         projected_step=eqx.filter_closure_convert(value(projected_step), flat_s0, z),
         value_and_diag=offered(value_and_diag, HasDiagonal),
         value_and_jacobian=offered(value_and_jacobian, HasJacobian),
         value_and_blocks=offered(value_and_blocks, HasBlocks),
+        eps=_coarsest_eps(step, flat_s0, x),
     )
 
 
@@ -84,6 +88,27 @@ def _split(f: Callable) -> tuple[Callable, Any]:
     if isinstance(f, HasProjection):
         return f.project, f.recurrent
     return lambda x: x, f
+
+
+def _coarsest_eps(step: Callable, s0: Float[Array, " D"], x: PyTree) -> float:
+    """The largest rounding of the floating-point types that one step computes in."""
+    program = jax.make_jaxpr(step)(jax.eval_shape(lambda: s0), x)
+    types = {s0.dtype, *_float_types(program.jaxpr)}
+    return max(float(jnp.finfo(dtype).eps) for dtype in types)
+
+
+def _float_types(jaxpr: Any) -> set:
+    """The floating-point types of everything that a program computes, inner programs included."""
+    found = set()
+    for equation in jaxpr.eqns:
+        types = [v.aval.dtype for v in equation.outvars if hasattr(v.aval, "dtype")]
+        found |= {dtype for dtype in types if jnp.issubdtype(dtype, jnp.floating)}
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if hasattr(inner, "jaxpr"):
+                found |= _float_types(inner.jaxpr)
+            elif hasattr(inner, "eqns"):
+                found |= _float_types(inner)
+    return found
 
 
 def ravel_jacobian(jacobian: PyTree, state: State) -> Float[Array, "D D"]:

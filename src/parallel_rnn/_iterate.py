@@ -1,4 +1,4 @@
-"""The one loop: evaluate all steps at the current states, test the residual, take a step."""
+"""The one loop: evaluate all steps at the current states, judge them, take a step."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -9,38 +9,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._acceptance import (
+    AbstractAcceptance,
+    Evidence,
+    Verdict,
+    accumulation_dtype,
+    unknown_verdict,
+)
 from ._solution import RESULTS
 from ._types import Jacobians
-
-# A residual of this many roundings of a state can be all that its dtype allows.
-ROUNDINGS = 10
-
-
-class Tolerance(eqx.Module):
-    """A residual r of a state s is accepted where |r| <= atol + rtol |s|."""
-
-    rtol: Array
-    atol: Array
-
-    def error(self, states: Float[Array, "T D"], values: Float[Array, "T D"]) -> Float[Array, " T"]:
-        """The residual of each step, relative to what is accepted. NaN where it is NaN."""
-        allowed = self.atol + self.rtol * jnp.abs(states)
-        distance = jnp.abs(states - values)
-        # 0/0 is a residual of zero, met by any tolerance: tolerances of 0 ask for exactness.
-        relative = jnp.where(distance == 0, 0, distance / allowed)
-        return jnp.max(relative, axis=1, initial=0)
 
 
 class Point(eqx.Module):
     """An iterate with what is known around it: the values f(s_{t-1}, x_t) and the transitions.
 
-    The first `num_verified` states are right.
+    The first `num_frozen` states are right and stay as they are. `residual` is the largest,
+    relative to what is accepted.
     """
 
     states: Float[Array, "T D"]
     values: Float[Array, "T D"]
     A: Jacobians
-    num_verified: Int[Array, ""]
+    num_frozen: Int[Array, ""]
+    residual: Float[Array, ""]
 
 
 # advance(point, memory) -> (the next states, memory): one step of a method. The memory is what
@@ -55,8 +46,7 @@ class Iterate(eqx.Module):
     num_steps: Int[Array, ""]
     done: Bool[Array, ""]
     result: Any
-    residual: Float[Array, ""]
-    num_verified: Int[Array, ""]
+    verdict: Verdict
     trace: PyTree
 
 
@@ -65,61 +55,61 @@ def shift(s0: Float[Array, " D"], states: Float[Array, "T D"]) -> Float[Array, "
     return jnp.concatenate([s0[None], states[:-1]])
 
 
+class Problem(eqx.Module):
+    """What the loop iterates on.
+
+    - `linearise`: previous states (T, D), the number of the iteration -> values f(s_{t-1}, x_t)
+      (T, D) and transitions A.
+    - `evaluate`: previous states -> values, without the transitions.
+    - `s0`, `guess`: the state before the first step, and the states to start from.
+    - `counts`: see `Evidence`.
+    """
+
+    linearise: Callable[[Array, Array], tuple[Array, Array]]
+    evaluate: Callable[[Array], Array]
+    s0: Float[Array, " D"]
+    guess: Float[Array, "T D"]
+    counts: Bool[Array, " T"]
+
+
 def iterate(
-    linearise: Callable[[Array, Array], tuple[Array, Array]],
+    problem: Problem,
+    acceptance: AbstractAcceptance,
     advance: Advance,
     memory: PyTree,
-    tolerance: Tolerance,
-    s0: Float[Array, " D"],
-    guess: Float[Array, "T D"],
-    valid_length: Int[Array, ""],
     max_steps: Int[Array, ""],
     loop: "Loop",
 ) -> Iterate:
-    """Iterate from `guess` until the residual of every step is within the tolerance.
+    """Iterate from the guess until the states are accepted.
 
-    The residual is that of the states which are returned. NaN never counts as converged. The
-    loop also ends where no iteration can help: when a verified state is followed by a step that
-    is not finite, so the recurrence itself is not finite; and when the residuals are down to
-    rounding and the last iteration brought nothing.
+    The verdict is on the states that are returned. The loop also ends where no iteration can
+    help: when a state that is right is followed by a step that is not finite, so the recurrence
+    itself is not finite; and when the acceptance says that the iteration has stalled.
 
     **Arguments:**
 
-    - `linearise`: previous states (T, D), the number of this iteration -> values
-      f(s_{t-1}, x_t) (T, D), transitions A.
     - `advance`: a step of the method, see `Advance`; `memory` is what it starts with.
-    - `s0`: the state before the first step.
-    - `valid_length`: steps from here on are padding, and their residuals do not count.
     - `max_steps`: bound on the number of calls of `advance`.
     """
-    length = guess.shape[0]
-    t = jnp.arange(length)
 
-    def body(carry: tuple[Iterate, PyTree]) -> tuple[Iterate, PyTree]:
-        now, memory = carry
-        previous = shift(s0, now.states)
-        values, A = linearise(previous, now.num_steps)
-        error = jnp.where(t < valid_length, tolerance.error(now.states, values), 0)
-        num_verified = _count_leading(error <= 1)
-        residual = jnp.max(error, initial=0)
-
-        converged = num_verified == length
-        next_value = values[jnp.minimum(num_verified, length - 1)]
-        hopeless = ~converged & ~jnp.all(jnp.isfinite(next_value))
+    def body(carry: tuple[Iterate, PyTree, PyTree]) -> tuple[Iterate, PyTree, PyTree]:
+        now, judged, memory = carry
+        previous = shift(problem.s0, now.states)
+        values, A = problem.linearise(previous, now.num_steps)
         exhausted = now.num_steps >= max_steps
-        no_better = (num_verified <= now.num_verified) & (residual >= now.residual)
-        rounding = jax.lax.cond(
-            exhausted | no_better,
-            lambda: jnp.all(_is_rounding(previous, now.states, values) | (t >= valid_length)),
-            lambda: jnp.asarray(False),
+        evidence = Evidence(
+            *jax.lax.stop_gradient((previous, now.states, values)),
+            problem.counts,
+            now.num_steps,
+            exhausted,
+            lambda s: jax.lax.stop_gradient(problem.evaluate(s)),
         )
-        stopped = ~converged & ~hopeless & (exhausted | (rounding & no_better))
-        done = converged | hopeless | stopped
-        result = RESULTS.where(hopeless, RESULTS.nonfinite_state, now.result)
-        result = RESULTS.where(stopped & rounding, RESULTS.tolerance_unreachable, result)
-        result = RESULTS.where(stopped & ~rounding, RESULTS.max_steps_reached, result)
+        verdict, judged = acceptance.judge(evidence, judged)
+        following = values[jnp.minimum(verdict.num_verified, len(values) - 1)]
+        hopeless = ~verdict.accepted & ~jnp.all(jnp.isfinite(following))
+        done = verdict.accepted | hopeless | verdict.stalled | exhausted
 
-        point = Point(now.states, values, A, num_verified)
+        point = Point(now.states, values, A, verdict.num_frozen, verdict.residual)
         states, memory = jax.lax.cond(
             done, lambda: (now.states, memory), lambda: advance(point, memory)
         )
@@ -127,41 +117,31 @@ def iterate(
             states=states,
             num_steps=jnp.where(done, now.num_steps, now.num_steps + 1),
             done=done,
-            result=result,
-            residual=residual,
-            num_verified=num_verified,
-            trace=loop.write(now.trace, now.num_steps, now.states, residual),
+            result=_result(verdict, hopeless),
+            verdict=verdict,
+            trace=loop.write(now.trace, now.num_steps, now.states, verdict.residual),
         )
-        return following, memory
+        return following, judged, memory
 
     start = Iterate(
-        states=guess,
+        states=problem.guess,
         num_steps=jnp.zeros((), int),
         done=jnp.asarray(False),
         result=RESULTS.successful,
-        residual=jnp.asarray(jnp.inf, guess.dtype),
-        num_verified=jnp.zeros((), int),
-        trace=loop.empty_trace(guess),
+        verdict=unknown_verdict(problem.guess),
+        trace=loop.empty_trace(problem.guess),
     )
-    return loop.run(lambda carry: ~carry[0].done, body, (start, memory))[0]
+    judged = acceptance.start(problem.guess.dtype)
+    return loop.run(lambda carry: ~carry[0].done, body, (start, judged, memory))[0]
 
 
-def _count_leading(flags: Bool[Array, " T"]) -> Int[Array, ""]:
-    """How many flags are true before the first that is false."""
-    length = flags.shape[0]
-    return jnp.min(jnp.where(flags, length, jnp.arange(length)), initial=length)
-
-
-def _is_rounding(
-    previous: Float[Array, "T D"], states: Float[Array, "T D"], values: Float[Array, "T D"]
-) -> Bool[Array, " T"]:
-    """Whether the residual of a step is about the rounding of the states that it joins."""
-
-    def size(s: Array) -> Array:
-        return jnp.max(jnp.abs(s), axis=1, initial=0)
-
-    spacing = jnp.finfo(states.dtype).eps * (size(previous) + size(states))
-    return size(states - values) <= ROUNDINGS * spacing
+def _result(verdict: Verdict, hopeless: Bool[Array, ""]) -> Any:
+    """How the loop ends, if it ends here."""
+    bound = RESULTS.where(
+        verdict.at_floor, RESULTS.tolerance_unreachable, RESULTS.max_steps_reached
+    )
+    result = RESULTS.where(hopeless, RESULTS.nonfinite_state, bound)
+    return RESULTS.where(verdict.accepted, RESULTS.successful, result)
 
 
 class Loop(eqx.Module):
@@ -188,7 +168,8 @@ class Loop(eqx.Module):
         """Buffers with a leading axis for the iterates, filled with NaN (0 for integers)."""
         if self.trace is None:
             return None
-        entry = jax.eval_shape(self.trace, jnp.asarray(0), states, jnp.zeros((), states.dtype))
+        residual = jnp.zeros((), accumulation_dtype(states.dtype))
+        entry = jax.eval_shape(self.trace, jnp.asarray(0), states, residual)
 
         def buffer(leaf):
             blank = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._finite import worst
 from ._matrices import DIAGONAL, AbstractStructure, structure_of
 from ._recurrence import AbstractRecurrence, SequentialScan
 from ._types import Jacobians
@@ -125,7 +126,7 @@ def tridiagonal_changes(
 
 
 def _scale_and_weights(damping: Float[Array, " D"]) -> tuple[Array, Array]:
-    scale = jnp.max(damping)
+    scale = worst(damping)
     return scale, jnp.where(scale > 0, damping / jnp.where(scale > 0, scale, 1), 1)
 
 

@@ -1,13 +1,17 @@
 """The named methods. Each fills in what `_solver` leaves open: the transition and the step."""
 
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from ._damping import Step, as_rule
+from ._damping import Finishing, Step, as_rule
+from ._finite import finite_or_zero
+from ._iterate import Point
 from ._kalman import filter_changes, smoother_changes
-from ._recurrence import AbstractRecurrence, finite_or_zero, keep_where
+from ._recurrence import AbstractRecurrence, keep_where
 from ._solver import AbstractIterative
 from ._transition import (
     AbstractTransition,
@@ -28,6 +32,11 @@ DAMPED_STEPS_PER_STEP = 10
 LEAST_DAMPED_STEPS = 1000
 
 
+def newton_step(recurrence: AbstractRecurrence, point: Point) -> Float[Array, "T D"]:
+    """The states that follow from the recurrence linearised around a point."""
+    return recurrence.newton_step(point.A, point.values, point.states, point.num_frozen)
+
+
 class AbstractNewton(AbstractIterative):
     """The undamped methods. See `AbstractRecurrence.newton_step` for the formula."""
 
@@ -35,8 +44,7 @@ class AbstractNewton(AbstractIterative):
         del point
 
         def advance(point, memory):
-            states = recurrence.newton_step(point.A, point.values, point.states, point.num_verified)
-            return states, memory
+            return newton_step(recurrence, point), memory
 
         return advance, None
 
@@ -186,8 +194,10 @@ class AbstractDamped(AbstractIterative):
     estimate: eqx.AbstractVar[Estimate]
 
     def method(self, recurrence, point):
-        rule = as_rule(self.damping)
-        step = self._step(recurrence)
+        rule, step = as_rule(self.damping), self._step(recurrence)
+        # A tolerance is met where the residual is small; the default asks for the states.
+        if not self.has_tolerance():
+            rule = Finishing(rule, partial(newton_step, recurrence))
 
         def advance(point, memory):
             return rule.advance(step, point, memory)
@@ -196,17 +206,17 @@ class AbstractDamped(AbstractIterative):
 
     def _step(self, recurrence: AbstractRecurrence) -> Step:
         def step(point, damping):
-            # What is verified is not part of the problem: the estimate starts behind it, as it
+            # What is frozen is not part of the problem: the estimate starts behind it, as it
             # starts behind s_0. A step that is not finite says nothing.
             t = jnp.arange(len(point.states))
-            A = finite_or_zero(keep_where(t > point.num_verified, point.A))
-            residuals = keep_where(t >= point.num_verified, point.values - point.states)
+            A = finite_or_zero(keep_where(t > point.num_frozen, point.A))
+            residuals = keep_where(t >= point.num_frozen, point.values - point.states)
             residuals = finite_or_zero(residuals)
             if self.estimate == "smoother":
                 changes = smoother_changes(recurrence, A, residuals, damping)
             else:
                 changes = filter_changes(recurrence, A, residuals, damping).changes
-            return keep_where(t >= point.num_verified, changes)
+            return keep_where(t >= point.num_frozen, changes)
 
         return step
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ._finite import finite_or_zero
 from ._matrices import structure_of
 from ._types import Jacobians
 
@@ -27,12 +28,16 @@ class AbstractRecurrence(eqx.Module):
         """
 
     @abc.abstractmethod
+    def sums(self, b: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """The sums b_1 + ... + b_t: the recurrence with A = 1."""
+
+    @abc.abstractmethod
     def newton_step(
         self,
         A: Jacobians,
         values: Float[Array, "T D"],
         states: Float[Array, "T D"],
-        num_verified: Int[Array, ""],
+        num_frozen: Int[Array, ""],
     ) -> Float[Array, "T D"]:
         """Return the next iterate of Newton's method.
 
@@ -40,7 +45,7 @@ class AbstractRecurrence(eqx.Module):
         linearised around y is s_t = v_t + A_t (s_{t-1} - y_{t-1}) (Lim et al. 2024, eq. 3 to
         5). The changes d_t = s_t - y_t follow d_t = A_t d_{t-1} + (v_t - y_t).
 
-        The first `num_verified` states are right, and so is the value of the step behind them,
+        The first `num_frozen` states are right, and so is the value of the step behind them,
         being f of a right state. The recurrence begins there. So products of Jacobians, which
         may overflow, start behind what is right, and every iteration verifies at least one more
         step in floating point as on paper: T iterations are always enough. States that overflow
@@ -65,15 +70,23 @@ class SequentialScan(AbstractRecurrence):
 
         return jax.lax.scan(step, jnp.zeros_like(b[0]), (A, b), reverse=reverse)[1]
 
-    def newton_step(self, A, values, states, num_verified):
+    def sums(self, b):
+        def step(s, b_t):
+            return s + b_t, s + b_t
+
+        return jax.lax.scan(step, jnp.zeros_like(b[0]), b)[1]
+
+    def newton_step(self, A, values, states, num_frozen):
         matrices = structure_of(A, states)
 
-        # All in one pass over the arrays: a CPU spends its time on reading them.
+        # All in one pass over the arrays: a CPU spends its time on reading them. The change goes on
+        # unrounded by the state: 100,000 roundings of a slow state are a drift that stays.
         def step(change, element):
             t, A_t, value, state = element
-            following = jnp.where(t > num_verified, value + matrices.apply(A_t, change), value)
-            following = jnp.where(t < num_verified, state, following)
-            return following - state, finite_or_zero(following)
+            change = jnp.where(t > num_frozen, matrices.apply(A_t, change), 0) + (value - state)
+            change = jnp.where(t < num_frozen, 0, change)
+            following = jnp.where(t == num_frozen, value, state + change)
+            return change, finite_or_zero(following)
 
         elements = (jnp.arange(len(states)), A, values, states)
         return jax.lax.scan(step, jnp.zeros_like(states[0]), elements)[1]
@@ -96,24 +109,22 @@ class AssociativeScan(AbstractRecurrence):
 
         return jax.lax.associative_scan(after, (A, b), reverse=reverse)[1]
 
-    def newton_step(self, A, values, states, num_verified):
+    def sums(self, b):
+        return jnp.cumsum(b, axis=0)
+
+    def newton_step(self, A, values, states, num_frozen):
         t = jnp.arange(len(states))
         # Without the zeros a product may overflow, and 0 x inf would spoil what is right.
-        A = keep_where(t > num_verified, A)
+        A = keep_where(t > num_frozen, A)
         t = t[:, None]
-        change = self(A, jnp.where(t < num_verified, 0, values - states))
-        following = jnp.where(t == num_verified, values, states + change)
+        change = self(A, jnp.where(t < num_frozen, 0, values - states))
+        following = jnp.where(t == num_frozen, values, states + change)
         return finite_or_zero(following)
 
 
 def keep_where(keep: Bool[Array, " T"], A: Array, otherwise: Array | int = 0) -> Array:
     """A with something else, 0 if nothing is given, in place of the steps that are not kept."""
     return jnp.where(jnp.reshape(keep, (-1,) + (1,) * (A.ndim - 1)), A, otherwise)
-
-
-def finite_or_zero(s: Array) -> Array:
-    """0 in place of every NaN and infinity."""
-    return jnp.where(jnp.isfinite(s), s, 0)
 
 
 def platform() -> str:

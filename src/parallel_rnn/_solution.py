@@ -23,9 +23,12 @@ class RESULTS(eqx.Enumeration):
         "`damping`. `fallback=Sequential()` finishes the rest of the sequence step by step."
     )
     tolerance_unreachable = (
-        "The residual is down to the rounding of this dtype, but the tolerance asks for less. "
-        "Raise `rtol` and `atol`, or solve in float64 (`jax.config.update('jax_enable_x64', True)` "
-        "and float64 arrays)."
+        "The states are down to what rounding does, but not to what is accepted, and further "
+        "iterations do not help. Ask for less with `rtol=` and `atol=` of the solver (they hold "
+        "for one step; the errors of T steps add up), finish step by step with "
+        "`fallback=Sequential()`, take more of the Jacobian (`DEER()`, "
+        "`QuasiDEER(transition=BlockDiagonal(2))`) or damp (`ELK()`), or compute in a finer type "
+        "(float64 needs `jax.config.update('jax_enable_x64', True)`)."
     )
     nonfinite_input = (
         "The initial state or the inputs contain NaN or infinity. Look for the first bad entry "
@@ -36,6 +39,16 @@ class RESULTS(eqx.Enumeration):
         "correct, one more step of `f` is NaN or infinite, so `jax.lax.scan` would fail at the "
         "same place. Check `f` for overflow, a division by zero or the root of a negative number."
     )
+
+
+class ENDINGS(eqx.Enumeration):
+    """Why a solve ended. `ENDINGS[solution.ending]` is a sentence."""
+
+    exact = "Every state is f of the state before it, bit for bit."
+    rounding = "Every state is f of the state before it, up to rounding and without drift."
+    tolerance = "Every residual is within the tolerance that was asked for."
+    sequential = "The steps, or the last of them, were taken one after another."
+    failed = "It did not succeed; `Solution.result` says why."
 
 
 class SolveError(RuntimeError):
@@ -49,16 +62,21 @@ class Solution(eqx.Module):
 
     - `value`: the states s_1, ..., s_T, a PyTree like `s0` with a leading axis of length T.
     - `result`: a member of `RESULTS`; compare with `sol.result == RESULTS.successful`.
+    - `ending`: a member of `ENDINGS`, why the solve ended.
     - `stats`: a dictionary of scalars.
         - `num_steps`: iterations, summed over the windows.
         - `num_fallback`: steps that the fallback took, one after another.
         - `num_windows`: windows that the sequence was cut into; `window` is their length.
         - `max_steps`: the bound on the iterations of one window.
-        - `residual`: max |s_t - f(s_{t-1}, x_t)| over the returned states, relative to
-          `atol + rtol |s_t|`, so that 1 is the largest that counts as converged. Steps that the
-          fallback took have none; then it is at most 1.
-        - `num_verified`: leading steps whose residual is within the tolerance. It is T on
-          success; after a failure the states before it can be trusted.
+        - `residual`: the largest residual s_t - f(s_{t-1}, x_t), relative to what is accepted, so
+          that 1 is the largest that counts as converged: to `atol + rtol |s_t|` where these
+          were given. Steps taken one after another have none; then it is at most 1.
+        - `roundings`, `drift`: without a tolerance, how many roundings the worst step is off (up
+          to 8 are accepted), and how many times √t the worst sum of t of these, signed (up to 4).
+          0 where they were not measured, because a look at the residuals was enough.
+        - `eps`: the rounding of the coarsest floating-point type that `f` computes in.
+        - `num_verified`: leading steps that are accepted. It is T on success; after a failure the
+          states before it can be trusted.
     - `trace`: what the `trace` function returned for every iterate, stacked, or `None`. Entry
       k belongs to the iterate after k steps; entries beyond the last iterate are NaN (0 for
       integers). With `window=W` there is one more leading axis, over the windows.
@@ -66,6 +84,7 @@ class Solution(eqx.Module):
 
     value: State
     result: Any
+    ending: Any
     stats: dict[str, Any]
     trace: PyTree
 
@@ -86,7 +105,7 @@ def check_batch_result(solution: Solution) -> Solution:
     if solution.result.is_traced():
         return solution.result.error_if(solution, failed)
     if jnp.any(failed):
-        series = int(jnp.argmax(failed))
+        series = failed.tolist().index(True)
         first = jax.tree.map(lambda leaf: leaf[series], solution)
         raise SolveError(
             f"{int(jnp.sum(failed))} of {len(failed)} series failed. The first is series {series}:"
@@ -97,10 +116,27 @@ def check_batch_result(solution: Solution) -> Solution:
 
 def _explanation(solution: Solution) -> str:
     stats = {name: value.item() for name, value in solution.stats.items()}
-    return (
-        f"{RESULTS[solution.result]}\n"
-        f"Step {stats['num_verified'] + 1} is the first that did not meet the tolerance, "
+    sentences = [
+        RESULTS[solution.result],
+        f"\nStep {stats['num_verified'] + 1} is the first that was not accepted, "
         f"after {stats['num_steps']} iterations in windows of {stats['window']} steps "
         f"(at most {stats['max_steps']} each); the residual is {stats['residual']:.3g} times "
-        "what is allowed. Pass `throw=False` to get the states reached so far."
-    )
+        "what is allowed.",
+    ]
+    if stats["roundings"] > 0:
+        sentences.append(
+            f"The worst step is {stats['roundings']:.3g} roundings off, the worst sum of t steps "
+            f"{stats['drift']:.3g} √t roundings."
+        )
+    state = jax.tree.leaves(solution.value)[0]
+    if stats["eps"] > jnp.finfo(state.dtype).eps:
+        sentences.append(
+            f"`f` computes in {_COARSE[stats['eps']]}, which is coarser than the state's "
+            f"{state.dtype}: that limits how well a step can fit."
+        )
+    return " ".join([*sentences, "Pass `throw=False` to get the states reached so far."])
+
+
+_COARSE = {
+    float(jnp.finfo(dtype).eps): dtype for dtype in ("bfloat16", "float16", "float32", "float64")
+}

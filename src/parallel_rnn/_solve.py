@@ -15,10 +15,10 @@ from ._flat import flatten_recurrence
 from ._iterate import Loop
 from ._methods import QuasiDEER
 from ._recurrence import keep_where
-from ._solution import RESULTS, Solution, check_result
-from ._solver import AbstractSolver, Sequential
+from ._solution import ENDINGS, RESULTS, Solution, check_result
+from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._types import Inputs, State, Trace
-from ._window import solve_windows, window_length
+from ._window import Windows, solve_windows, window_length
 
 
 def solve(
@@ -148,21 +148,38 @@ def solve_checked(
     return Solution(
         value=jax.vmap(unravel)(states),
         result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
+        ending=_ending(solver, found),
         stats=dict(
             num_steps=found.num_steps,
             num_fallback=found.num_fallback,
             num_windows=jnp.asarray(-(-length // window)),
             window=jnp.asarray(window),
             max_steps=jnp.asarray(max_steps),
-            residual=found.residual,
+            eps=jnp.asarray(recurrence.eps),
+            residual=found.verdict.residual,
+            roundings=found.verdict.roundings,
+            drift=found.verdict.drift,
             num_verified=(
-                found.num_verified
+                found.verdict.num_verified
                 if valid_length is None
-                else jnp.minimum(found.num_verified, valid_length)
+                else jnp.minimum(found.verdict.num_verified, valid_length)
             ),
         ),
         trace=found.trace,
     )
+
+
+def _ending(solver: AbstractSolver, found: Windows) -> Any:
+    """Why the solve ended."""
+    if not isinstance(solver, AbstractIterative):
+        met = ENDINGS.sequential
+    elif solver.has_tolerance():
+        met = ENDINGS.tolerance
+    else:
+        exact = found.verdict.roundings == 0
+        met = ENDINGS.where(exact, ENDINGS.exact, ENDINGS.rounding)
+    met = ENDINGS.where(found.num_fallback > 0, ENDINGS.sequential, met)
+    return ENDINGS.where(found.result == RESULTS.successful, met, ENDINGS.failed)
 
 
 def _one_input(xs: Inputs) -> PyTree:
@@ -197,6 +214,11 @@ def _empty(unravel: Callable, s0: Array) -> Solution:
     return Solution(
         value=jax.vmap(unravel)(jnp.zeros((0, s0.size), s0.dtype)),
         result=RESULTS.successful,
-        stats={**counts, "residual": jnp.zeros((), s0.dtype)},
+        ending=ENDINGS.exact,
+        stats={
+            **counts,
+            **dict.fromkeys(("residual", "roundings", "drift"), jnp.zeros(())),
+            "eps": jnp.finfo(s0.dtype).eps.astype(float),
+        },
         trace=None,
     )

@@ -6,18 +6,26 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._acceptance import (
+    AbstractAcceptance,
+    Rounding,
+    Tolerance,
+    accumulation_dtype,
+    unknown_verdict,
+)
+from ._finite import count_leading
 from ._flat import FlatRecurrence
-from ._iterate import Advance, Iterate, Loop, Point, Tolerance, iterate
+from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
 from ._recurrence import AbstractRecurrence, recurrence_or_default
 from ._solution import RESULTS
 from ._transition import AbstractTransition
 from ._types import Inputs
 
-# (rtol, atol) for states of each precision. The residual of one step is a few roundings; these
-# leave room for the sum of D products and are met long before the iteration stalls.
-DEFAULT_TOLERANCES = {
+# (rtol, atol) for states of each precision: what an explicit tolerance takes for the half that is
+# not given. They leave room for the sum of D products.
+TOLERANCES = {
     "float64": (1e-11, 1e-12),
     "float32": (1e-5, 1e-5),
     "bfloat16": (3e-2, 1e-2),
@@ -28,14 +36,23 @@ DEFAULT_TOLERANCES = {
 class Window(eqx.Module):
     """What there is to solve: the recurrence over a stretch of T steps.
 
-    `guess` is where an iteration starts. Steps from `valid_length` on are padding.
+    `guess` is where an iteration starts. Its first `num_known` states are right already, and
+    steps from `valid_length` on are padding. `steps_before` and `sum_before`: see `Rounding`.
     """
 
     recurrence: FlatRecurrence
     s0: Float[Array, " D"]
     inputs: Inputs
     guess: Float[Array, "T D"]
+    num_known: Int[Array, ""]
     valid_length: Int[Array, ""]
+    steps_before: Int[Array, ""]
+    sum_before: Float[Array, " D"]
+
+    def counts(self) -> Bool[Array, " T"]:
+        """Which steps are neither known nor padding."""
+        t = jnp.arange(len(self.guess))
+        return (t >= self.num_known) & (t < self.valid_length)
 
 
 class AbstractSolver(eqx.Module):
@@ -67,7 +84,7 @@ class Sequential(AbstractSolver):
         length = window.guess.shape[0]
         states = jax.lax.scan(step, window.s0, window.inputs, length)[1]
         zero = jnp.zeros((), int)
-        residual = jnp.zeros((), states.dtype)
+        residual = jnp.zeros((), accumulation_dtype(states.dtype))
         trace = loop.write(loop.empty_trace(states), zero, states, residual)
         return _stepped(window, states, residual, zero, trace)
 
@@ -77,14 +94,16 @@ class Sequential(AbstractSolver):
         def step(s, element):
             t, known, x = element
             s = jax.lax.cond(
-                t < reached.num_verified, lambda: known, lambda: window.recurrence.step(s, x)
+                t < reached.verdict.num_verified,
+                lambda: known,
+                lambda: window.recurrence.step(s, x),
             )
             return s, s
 
         elements = (jnp.arange(len(reached.states)), reached.states, window.inputs)
         states = jax.lax.scan(step, window.s0, elements)[1]
         # These steps have no residual, and that of the verified ones is within the tolerance.
-        residual = jnp.minimum(reached.residual, 1)
+        residual = jnp.minimum(reached.verdict.residual, 1)
         return _stepped(window, states, residual, reached.num_steps, reached.trace)
 
     def default_max_steps(self, window):
@@ -102,13 +121,19 @@ def _stepped(
     """The outcome of steps taken one after another: right up to the first that is not finite."""
     finite = jnp.all(jnp.isfinite(states), axis=1)
     finite = finite | (jnp.arange(len(states)) >= window.valid_length)
+    ok = jnp.all(finite)
+    verified = count_leading(finite)
+    verdict = eqx.tree_at(
+        lambda v: (v.accepted, v.num_verified, v.residual, v.sum),
+        unknown_verdict(states),
+        (ok, verified, jnp.where(ok, residual, jnp.inf), window.sum_before),
+    )
     return Iterate(
         states=states,
         num_steps=num_steps,
         done=jnp.asarray(True),
-        result=RESULTS.where(jnp.all(finite), RESULTS.successful, RESULTS.nonfinite_state),
-        residual=jnp.where(jnp.all(finite), residual, jnp.inf),
-        num_verified=jnp.sum(jnp.cumprod(finite)),
+        result=RESULTS.where(ok, RESULTS.successful, RESULTS.nonfinite_state),
+        verdict=verdict,
         trace=trace,
     )
 
@@ -136,27 +161,41 @@ class AbstractIterative(AbstractSolver):
         def linearise(previous, iteration):
             return self.transition.linearise(window.recurrence, previous, inputs, iteration)
 
+        def evaluate(previous):
+            return jax.vmap(window.recurrence.projected_step)(previous, inputs)
+
         zero = jnp.zeros((), int)
         shapes = jax.eval_shape(linearise, window.guess, zero)
         values, A = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        advance, memory = self.method(recurrence, Point(window.guess, values, A, zero))
+        residual = jnp.zeros((), accumulation_dtype(values.dtype))
+        start = Point(window.guess, values, A, zero, residual)
+        advance, memory = self.method(recurrence, start)
         return iterate(
-            linearise,
+            Problem(linearise, evaluate, window.s0, window.guess, window.counts()),
+            self._acceptance(window, recurrence),
             advance,
             memory,
-            _tolerance(self.rtol, self.atol, window.guess.dtype),
-            window.s0,
-            window.guess,
-            window.valid_length,
             jnp.asarray(max_steps),
             loop,
         )
 
+    def has_tolerance(self) -> bool:
+        """Whether the user says how large a residual may be."""
+        return self.rtol is not None or self.atol is not None
 
-def _tolerance(rtol: Any, atol: Any, dtype: Any) -> Tolerance:
-    defaults = DEFAULT_TOLERANCES[jnp.dtype(dtype).name]
-    given = (rtol, atol)
-    chosen = [
-        default if value is None else value for value, default in zip(given, defaults, strict=True)
-    ]
-    return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))
+    def _acceptance(self, window: Window, recurrence: AbstractRecurrence) -> AbstractAcceptance:
+        dtype = window.guess.dtype
+        if not self.has_tolerance():
+            return Rounding(
+                recurrence,
+                float(jnp.finfo(dtype).eps),
+                window.recurrence.eps,
+                window.steps_before,
+                window.sum_before,
+            )
+        given = (self.rtol, self.atol)
+        chosen = [
+            default if value is None else value
+            for value, default in zip(given, TOLERANCES[jnp.dtype(dtype).name], strict=True)
+        ]
+        return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from ._acceptance import Verdict, unknown_verdict
 from ._flat import FlatRecurrence
 from ._iterate import Iterate, Loop
-from ._recurrence import platform
+from ._recurrence import keep_where, platform
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window
 from ._types import Inputs
@@ -36,8 +37,7 @@ class Windows(eqx.Module):
     result: Any
     num_steps: Array
     num_fallback: Array
-    residual: Array
-    num_verified: Array
+    verdict: Verdict
     trace: PyTree
 
 
@@ -95,54 +95,75 @@ def solve_windows(
     num_windows = math.ceil(length / window)
 
     def solve_window(
-        start: Array, states: Float[Array, "T D"], max_steps: Array | int
-    ) -> tuple[Iterate, Array]:
-        before = jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
+        begin: Array, so_far: Windows, max_steps: Array | int
+    ) -> tuple[Array, Iterate, Array]:
+        # The last window reaches back over steps that are known.
+        start = jnp.minimum(begin, length - window)
+        before = jnp.where(start == 0, s0, so_far.states[jnp.maximum(start - 1, 0)])
+        own_guess = steps_from(so_far.states, start, window)
+        num_known = begin - start
         if guess is None:
-            own_guess = jnp.broadcast_to(before, (window, s0.size))
-        else:
-            own_guess = steps_from(states, start, window)
-        own_length = jnp.clip(valid_length - start, 0, window)
-        task = Window(recurrence, before, steps_from(xs, start, window), own_guess, own_length)
-        return _finished(fallback, task, solver.run(task, max_steps, loop))
+            known = jnp.arange(window) < num_known
+            own_guess = keep_where(known, own_guess, jnp.broadcast_to(before, own_guess.shape))
+        task = Window(
+            recurrence,
+            before,
+            steps_from(xs, start, window),
+            own_guess,
+            num_known,
+            jnp.clip(valid_length - start, 0, window),
+            start,
+            so_far.verdict.sum,
+        )
+        return (start, *_finished(fallback, task, solver.run(task, max_steps, loop)))
 
     initial = jnp.broadcast_to(s0, (length, s0.size)) if guess is None else guess
+    zero = jnp.zeros((), int)
+    nothing = Windows(initial, RESULTS.successful, zero, zero, unknown_verdict(initial), trace=None)
     if num_windows == 1:
-        only, num_fallback = solve_window(jnp.zeros((), int), initial, loop.max_steps)
+        _, only, num_fallback = solve_window(zero, nothing, loop.max_steps)
         return Windows(
             states=only.states,
             result=only.result,
             num_steps=only.num_steps,
             num_fallback=num_fallback,
-            residual=only.residual,
-            num_verified=only.num_verified,
+            verdict=only.verdict,
             trace=only.trace,
         )
 
     # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
     # states of the batch in every turn. A window after a failure is allowed no step.
-    def turn(carry: tuple[Array, Windows], _: None) -> tuple[tuple[Array, Windows], PyTree]:
-        index, so_far = carry
+    def turn(so_far: Windows, index: Array) -> tuple[Windows, PyTree]:
         ok = so_far.result == RESULTS.successful
-        start = jnp.minimum(index * window, length - window)
-        now, num_fallback = solve_window(start, so_far.states, jnp.where(ok, loop.max_steps, 0))
+        most = jnp.where(ok, loop.max_steps, 0)
+        start, now, num_fallback = solve_window(index * window, so_far, most)
         following = Windows(
             states=jax.lax.dynamic_update_slice_in_dim(so_far.states, now.states, start, 0),
             result=RESULTS.where(ok, now.result, so_far.result),
             num_steps=so_far.num_steps + now.num_steps,
             num_fallback=so_far.num_fallback + num_fallback,
-            residual=jnp.maximum(so_far.residual, now.residual),
-            num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
+            verdict=_together(so_far.verdict, now.verdict, start, ok),
             trace=None,
         )
-        return (index + 1, following), now.trace
+        return following, now.trace
 
-    zero = jnp.zeros((), int)
-    nothing = Windows(
-        initial, RESULTS.successful, zero, zero, jnp.zeros((), s0.dtype), zero, trace=None
-    )
-    (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
+    answer, traces = jax.lax.scan(turn, nothing, jnp.arange(num_windows))
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
+
+
+def _together(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> Verdict:
+    """The verdict on all windows up to now. What follows a failure adds nothing to its end."""
+    return Verdict(
+        accepted=so_far.accepted & now.accepted,
+        stalled=so_far.stalled | now.stalled,
+        at_floor=so_far.at_floor | now.at_floor,
+        num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
+        num_frozen=jnp.where(ok, start + now.num_frozen, so_far.num_frozen),
+        residual=jnp.maximum(so_far.residual, now.residual),
+        roundings=jnp.maximum(so_far.roundings, now.roundings),
+        drift=jnp.maximum(so_far.drift, now.drift),
+        sum=now.sum,
+    )
 
 
 def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tuple[Iterate, Array]:
@@ -151,7 +172,7 @@ def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tu
         return reached, jnp.zeros((), int)
     failed = reached.result != RESULTS.successful
     finished = jax.lax.cond(failed, lambda: fallback.finish(task, reached), lambda: reached)
-    return finished, jnp.where(failed, task.valid_length - reached.num_verified, 0)
+    return finished, jnp.where(failed, task.valid_length - reached.verdict.num_verified, 0)
 
 
 def steps_from(tree: PyTree, start: Array, size: int) -> PyTree:

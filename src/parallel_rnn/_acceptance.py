@@ -1,0 +1,370 @@
+"""When states are right: what the loop asks about every iterate.
+
+With y the states of an iterate, r_t = f(y_{t-1}, x_t) - y_t is the residual of step t. There are
+two answers to how large it may be. `Tolerance` is what a user asks for with `rtol` and `atol`.
+`Rounding` is the default: the states are an orbit of f in floating point, each step off by no more
+than a few times what rounding does to that step, and these do not add up in one direction.
+
+Only f knows what rounding does to a step: a small state may be the difference of large numbers.
+So it is measured, by two more evaluations with every entry of the state before moved by δ = k eps
+of itself, up or down at random. With f = g + noise, g smooth, and k = eps^(-1/3),
+
+    f(y + δ) - 2 f(y) + f(y - δ) = noise + g'' δ²     where δ² = eps^(1/3) eps y² is below rounding,
+    (f(y + δ) - f(y - δ)) / 2k   = eps g' y           what a rounding of y does to the step.
+
+k is that large for the roundings inside f to be others than those at y; a move by one rounding
+alone often changes none. The scale of a residual is the largest of these two and eps |y_t|, of the
+last `RECENT` steps, because one sample of the noise is small by chance. With e = r / scale, states
+are accepted where
+
+    |e_{t,i}| <= ROUNDINGS   and   |e_{1,i} + ... + e_{t,i}| <= DRIFT sqrt(t)   for all t and i.
+
+The second is what independent roundings would do. Without it a method that carries information too
+slowly passes: 100,000 residuals of one rounding each, all of one sign, are a percent.
+"""
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._finite import count_leading, finite_or_zero, worst
+from ._recurrence import AbstractRecurrence
+
+# A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
+ROUNDINGS = 8
+DRIFT = 4
+# A power of 2.
+RECENT = 8
+# The scale is measured once no residual is larger than so many times the rounding of the largest
+# entries of the states that it joins, and no scale counts as larger than that: f may take small
+# differences of large numbers, but where it jumps within δ the jump is no rounding.
+NEAR = 256
+# Leading steps are frozen where they are within this part of both: what follows must not find the
+# drift used up. Where products of Jacobians grow, a rounding that is corrected near the start moves
+# everything behind it. It is worth a measurement once so many more steps may be frozen.
+FROZEN = 1 / 2
+RUN_PER_STEP = 1 / 64
+LEAST_RUN = 16
+
+# At a floor residuals are random, and the loop gives up. It is one where, this close to being
+# accepted, so many iterations (this part of the steps, at least so many) brought no more than
+# this factor. Methods that move one step an iteration bring more on their last stretch.
+FLOOR = 8
+PATIENCE_PER_STEP = 1 / 16
+LEAST_PATIENCE = 32
+LEAST_GAIN = 0.98
+# Where f computes in a coarser type than that of the states, steps come to fit exactly or not at
+# all: what counts is how many do, and a method that gains only one an iteration is at the floor.
+LEAST_COARSE_GAIN = 0.9
+
+# Under a tolerance that is smaller than this many roundings no iteration may ever meet it.
+ROUNDINGS_OF_A_TOLERANCE = 10
+
+
+def accumulation_dtype(dtype: Any) -> Any:
+    """In which type many numbers of a dtype are summed."""
+    return jnp.dtype(dtype) if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+
+
+Values = TypeVar("Values", bound=PyTree)
+
+
+class Evidence(eqx.Module):
+    """What an iterate is judged by.
+
+    - `previous`, `states`, `values`: s_{t-1}, s_t and f(s_{t-1}, x_t) for all t.
+    - `counts`: false for steps whose residual does not count: padding, and steps that are known.
+    - `step`: the number of this iteration; `last`: whether there can be no other.
+    - `evaluate`: f at all steps, from other states (T, D) before them.
+    """
+
+    previous: Float[Array, "T D"]
+    states: Float[Array, "T D"]
+    values: Float[Array, "T D"]
+    counts: Bool[Array, " T"]
+    step: Int[Array, ""]
+    last: Bool[Array, ""]
+    evaluate: Callable[[Array], Array]
+
+
+class Verdict(eqx.Module):
+    """What is known of an iterate.
+
+    - `accepted`: all states are right.
+    - `stalled`: they are not, and further iterations would not help.
+    - `at_floor`: the residuals are down to what rounding does.
+    - `num_verified`: leading steps that are right.
+    - `num_frozen`: leading steps that the method keeps as they are.
+    - `residual`: the largest, relative to what is accepted; infinite if one is NaN.
+    - `roundings`, `drift`: the largest |e| and the largest |sum of e| / sqrt(t), as far as they
+      were measured; 0 where they were not.
+    - `sum`: the sum of all e, for the window that follows.
+    """
+
+    accepted: Bool[Array, ""]
+    stalled: Bool[Array, ""]
+    at_floor: Bool[Array, ""]
+    num_verified: Int[Array, ""]
+    num_frozen: Int[Array, ""]
+    residual: Float[Array, ""]
+    roundings: Float[Array, ""]
+    drift: Float[Array, ""]
+    sum: Float[Array, " D"]
+
+
+def unknown_verdict(states: Float[Array, "T D"]) -> Verdict:
+    """The verdict before anything is known."""
+    dtype = accumulation_dtype(states.dtype)
+    no, none, zero = jnp.asarray(False), jnp.zeros((), int), jnp.zeros((), dtype)
+    return Verdict(no, no, no, none, none, zero, zero, zero, jnp.zeros(states.shape[1:], dtype))
+
+
+class AbstractAcceptance(eqx.Module):
+    """A rule that says when states are right."""
+
+    @abc.abstractmethod
+    def start(self, dtype: Any) -> PyTree:
+        """What the rule remembers before the first iteration, for states of this dtype."""
+
+    @abc.abstractmethod
+    def judge(self, evidence: Evidence, memory: PyTree) -> tuple[Verdict, PyTree]:
+        """Return the verdict on an iterate, and what to remember."""
+
+
+class Tolerance(AbstractAcceptance):
+    """A residual r of a state s is accepted where |r| <= atol + rtol |s|."""
+
+    rtol: Array
+    atol: Array
+
+    def start(self, dtype):
+        return jnp.zeros((), int), jnp.asarray(jnp.inf, accumulation_dtype(dtype))
+
+    def judge(self, evidence, memory):
+        error = jnp.where(evidence.counts, self._error(evidence), 0)
+        error = error.astype(accumulation_dtype(error.dtype))
+        num_verified = count_leading(error <= 1)
+        residual = worst(error)
+        no_better = (num_verified <= memory[0]) & (residual >= memory[1])
+        at_floor = only_if(
+            evidence.last | no_better,
+            lambda: jnp.all(_is_rounding(evidence) | ~evidence.counts),
+            jnp.asarray(False),
+        )
+        accepted = num_verified == len(error)
+        unknown = unknown_verdict(evidence.states)
+        verdict = Verdict(
+            accepted=accepted,
+            stalled=~accepted & at_floor & no_better,
+            at_floor=at_floor,
+            num_verified=num_verified,
+            num_frozen=num_verified,
+            residual=residual,
+            roundings=unknown.roundings,
+            drift=unknown.drift,
+            sum=unknown.sum,
+        )
+        return verdict, (num_verified, residual)
+
+    def _error(self, evidence: Evidence) -> Float[Array, " T"]:
+        """The residual of each step, relative to what is accepted. Infinite where it is NaN."""
+        allowed = self.atol + self.rtol * jnp.abs(evidence.states)
+        distance = jnp.abs(evidence.states - evidence.values)
+        # 0/0 is a residual of zero, met by any tolerance: tolerances of 0 ask for exactness.
+        return worst(jnp.where(distance == 0, 0, distance / allowed), axis=1)
+
+
+class Rounding(AbstractAcceptance):
+    """States are accepted as an orbit of f in floating point; see above.
+
+    - `recurrence`: the backend that sums residuals.
+    - `eps`: the rounding of the dtype of the states.
+    - `floor_eps`: that of the coarsest type that f computes in.
+    - `steps_before`, `sum_before`: how many steps of the sequence come before these, and the sum
+      of their e: drift does not begin anew with every window.
+    """
+
+    recurrence: AbstractRecurrence
+    eps: float = eqx.field(static=True)
+    floor_eps: float = eqx.field(static=True)
+    steps_before: Int[Array, ""]
+    sum_before: Float[Array, " D"]
+
+    def start(self, dtype):
+        del dtype
+        zero = jnp.zeros((), int)
+        return _Memory(zero, jnp.asarray(jnp.inf, self.sum_before.dtype), zero)
+
+    def judge(self, evidence, memory):
+        dtype = self.sum_before.dtype
+        residuals = (evidence.values - evidence.states).astype(dtype)
+        residuals = jnp.where(evidence.counts[:, None], residuals, 0)
+        length = len(residuals)
+        num_exact = count_leading(jnp.all(residuals == 0, axis=1))
+        error = self._estimated_error(evidence, residuals)
+        asked = (evidence.step > 0) & (num_exact < length) & self._is_due(evidence, error, memory)
+        nan = jnp.asarray(jnp.nan, dtype)
+        found = only_if(
+            asked,
+            lambda: self._measure(evidence, residuals),
+            _Measured(num_exact, num_exact, nan, nan, self.sum_before),
+        )
+        badness = jnp.maximum(found.roundings / ROUNDINGS, found.drift / DRIFT)
+        accepted = jnp.maximum(num_exact, found.num_right) == length
+        num_frozen = jnp.maximum(jnp.maximum(num_exact, found.num_good), memory.num_frozen)
+        best, age = self._best(badness, residuals, memory)
+        patience = max(LEAST_PATIENCE, int(PATIENCE_PER_STEP * length))
+        stalled = ~accepted & (age >= patience)
+        verdict = Verdict(
+            accepted=accepted,
+            stalled=stalled,
+            at_floor=stalled,
+            num_verified=jnp.maximum(num_exact, found.num_right),
+            num_frozen=num_frozen,
+            residual=jnp.where(jnp.isnan(badness), worst(error), badness),
+            roundings=jnp.nan_to_num(found.roundings, posinf=jnp.inf),
+            drift=jnp.nan_to_num(found.drift, posinf=jnp.inf),
+            sum=found.sum,
+        )
+        return verdict, _Memory(num_frozen, best, age)
+
+    def _estimated_error(self, evidence: Evidence, residuals: Array) -> Float[Array, " T"]:
+        """The residual of each step relative to what is accepted, if f only rounds its result."""
+        size = _size(evidence).astype(residuals.dtype) + jnp.finfo(residuals.dtype).tiny
+        return worst(jnp.abs(residuals), axis=1) / (ROUNDINGS * self.eps * size)
+
+    def _is_due(
+        self, evidence: Evidence, error: Float[Array, " T"], memory: "_Memory"
+    ) -> Bool[Array, ""]:
+        """Whether measuring may tell something new.
+
+        That all states are right; that right ones lead to a step which is not finite; or that so
+        many more are right that freezing them is worth it.
+        """
+        length = len(error)
+        near = count_leading(error <= NEAR / ROUNDINGS * self.floor_eps / self.eps)
+        following = evidence.values[jnp.minimum(near, length - 1)]
+        frozen = jnp.arange(length) < memory.num_frozen
+        run = count_leading((error <= 1) | frozen)
+        more = run >= memory.num_frozen + max(LEAST_RUN, int(RUN_PER_STEP * length))
+        return evidence.last | (near == length) | ~jnp.all(jnp.isfinite(following)) | more
+
+    def _measure(self, evidence: Evidence, residuals: Float[Array, "T D"]) -> "_Measured":
+        dtype = residuals.dtype
+        scale = self._scale(evidence).astype(dtype) + jnp.finfo(dtype).tiny
+        e = jnp.where(residuals == 0, 0, residuals / scale)
+        sums = self.sum_before[None] + self.recurrence.sums(e)
+        t = self.steps_before + 1 + jnp.arange(len(e))
+        drift = jnp.abs(sums) / jnp.sqrt(t.astype(dtype))[:, None]
+
+        def leading(part: float) -> Array:
+            """Steps that stay within this part of what is accepted."""
+            within = (jnp.abs(e) <= part * ROUNDINGS) & (drift <= part * DRIFT)
+            return count_leading(jnp.all(within, axis=1))
+
+        return _Measured(leading(1), leading(FROZEN), worst(jnp.abs(e)), worst(drift), sums[-1])
+
+    def _scale(self, evidence: Evidence) -> Float[Array, "T D"]:
+        """What rounding does to each step."""
+        states, previous, values = evidence.states, evidence.previous, evidence.values
+        k = 2.0 ** round(-math.log2(self.eps) / 3)
+        move = k * self.eps * _signs(previous.shape, previous.dtype)
+        both = jax.vmap(evidence.evaluate)(
+            jnp.stack([previous * (1 + move), previous * (1 - move)])
+        )
+        up, down = both[0] - values, both[1] - values
+        size = jnp.maximum(finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps)), jnp.abs(states))
+        rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * size)
+        rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
+        return _recent_max(rounding, size / jnp.abs(previous))
+
+    def _best(
+        self, badness: Float[Array, ""], residuals: Float[Array, "T D"], memory: "_Memory"
+    ) -> tuple[Array, Array]:
+        """The best iterate so far, and how many iterations ago it was."""
+        measured = ~jnp.isnan(badness)
+        close, least = badness <= FLOOR, LEAST_GAIN
+        if self.floor_eps > self.eps:
+            inexact = jnp.any(residuals != 0, axis=1)
+            badness, close, least = jnp.sum(inexact, dtype=badness.dtype), True, LEAST_COARSE_GAIN
+        gained = measured & (badness < least * memory.best)
+        age = jnp.where(gained, 0, jnp.where(measured & close, memory.age + 1, memory.age))
+        return jnp.where(gained, badness, memory.best), age
+
+
+class _Memory(eqx.Module):
+    """The steps that are frozen, the best iterate, and how many iterations ago it was."""
+
+    num_frozen: Int[Array, ""]
+    best: Float[Array, ""]
+    age: Int[Array, ""]
+
+
+class _Measured(eqx.Module):
+    """The leading steps that are right, and good enough to be frozen; the worst |e| and drift;
+    and the sum of all e."""
+
+    num_right: Int[Array, ""]
+    num_good: Int[Array, ""]
+    roundings: Float[Array, ""]
+    drift: Float[Array, ""]
+    sum: Float[Array, " D"]
+
+
+def only_if(wanted: Bool[Array, ""], compute: Callable[[], Values], otherwise: Values) -> Values:
+    """What `compute` returns where it is wanted.
+
+    A loop of one turn or none. Under `vmap` a `cond` computes both branches for every series, a
+    loop only runs while some series wants it.
+    """
+    start = (wanted, otherwise)
+    return jax.lax.while_loop(
+        lambda carry: carry[0], lambda _: (jnp.asarray(False), compute()), start
+    )[1]
+
+
+def _size(evidence: Evidence) -> Float[Array, " T"]:
+    """The largest entry of the two states that a step joins."""
+    return worst(jnp.maximum(jnp.abs(evidence.previous), jnp.abs(evidence.states)), axis=1)
+
+
+def _is_rounding(evidence: Evidence) -> Bool[Array, " T"]:
+    """Whether the residual of a step is about the rounding of the states that it joins."""
+    residual = worst(jnp.abs(evidence.states - evidence.values), axis=1)
+    sizes = worst(jnp.abs(evidence.previous), axis=1) + worst(jnp.abs(evidence.states), axis=1)
+    return residual <= ROUNDINGS_OF_A_TOLERANCE * jnp.finfo(residual.dtype).eps * sizes
+
+
+def _signs(shape: tuple[int, int], dtype: Any) -> Array:
+    """Signs that look random and are the same in every call.
+
+    The place of an entry is hashed (multiplications and shifts in the manner of MurmurHash3), which
+    needs no memory, where drawing random numbers would cost as much as an evaluation of f.
+    """
+    place = jax.lax.iota(jnp.uint32, shape[0] * shape[1]).reshape(shape)
+    mixed = place * jnp.uint32(0x9E3779B1)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA6B)
+    mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
+    return jnp.where((mixed >> 31) == 0, 1, -1).astype(dtype)
+
+
+def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Float[Array, "T D"]:
+    """The largest of each step and the `RECENT` - 1 before it, as they are left after that growth.
+
+    `growth` is how many times larger than before a step leaves a component; a component that a
+    step makes small, as a reset does, has nothing left of what came before.
+    """
+    left = jnp.where(growth < 1, growth, 1)
+    reach = 1
+    while reach < min(RECENT, len(sizes)):
+        nothing = jnp.zeros_like(sizes[:reach])
+        sizes = jnp.maximum(sizes, left * jnp.concatenate([nothing, sizes[:-reach]]))
+        left = left * jnp.concatenate([nothing, left[:-reach]])
+        reach *= 2
+    return sizes

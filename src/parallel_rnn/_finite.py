@@ -1,0 +1,26 @@
+"""Numbers that are not finite, and how to decide without overlooking them.
+
+XLA's maximum over an array drops NaN on a CPU once the array is long (some thousand numbers), and
+what it returns then may even be -inf. So no decision rests on a plain maximum: ask with comparisons
+that are false for NaN, `all(error <= 1)`, or take `worst`.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def worst(sizes: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
+    """The largest of numbers that are at least 0: infinite if any is NaN, 0 if there are none."""
+    known = jnp.where(sizes <= jnp.finfo(sizes.dtype).max, sizes, jnp.inf)
+    return jnp.max(known, axis=axis, initial=0)
+
+
+def finite_or_zero(s: Float[Array, "..."]) -> Float[Array, "..."]:
+    """0 in place of every NaN and infinity."""
+    return jnp.where(jnp.isfinite(s), s, 0)
+
+
+def count_leading(flags: Bool[Array, " T"]) -> Int[Array, ""]:
+    """How many flags are true before the first that is false."""
+    length = flags.shape[0]
+    return jnp.min(jnp.where(flags, length, jnp.arange(length)), initial=length)
