@@ -341,13 +341,13 @@ def _is_rounding(evidence: Evidence) -> Bool[Array, " T"]:
     return residual <= ROUNDINGS_OF_A_TOLERANCE * jnp.finfo(residual.dtype).eps * sizes
 
 
-def _signs(shape: tuple[int, int], dtype: Any) -> Array:
+def _signs(shape: tuple[int, ...], dtype: Any) -> Array:
     """Signs that look random and are the same in every call.
 
     The place of an entry is hashed (multiplications and shifts in the manner of MurmurHash3), which
     needs no memory, where drawing random numbers would cost as much as an evaluation of f.
     """
-    place = jax.lax.iota(jnp.uint32, shape[0] * shape[1]).reshape(shape)
+    place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     mixed = place * jnp.uint32(0x9E3779B1)
     mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA6B)
     mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)

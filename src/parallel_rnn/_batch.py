@@ -90,6 +90,9 @@ def _repeat_last(xs: Inputs, valid_length: Array, length: int) -> Inputs:
     Padding may hold NaN, which would reach the derivatives of the steps before it.
     """
     last = jnp.minimum(jnp.arange(length), jnp.maximum(valid_length - 1, 0))
-    return jax.tree.map(
-        lambda leaf: jnp.where(valid_length > 0, jnp.take(leaf, last, axis=0), 0), xs
-    )
+
+    def repeat(leaf: Array) -> Array:
+        taken = jnp.take(leaf, last, axis=0)
+        return jnp.where(valid_length > 0, taken, jnp.zeros_like(taken))
+
+    return jax.tree.map(repeat, xs)

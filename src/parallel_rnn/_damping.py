@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._finite import finite_or_zero, worst
 from ._iterate import Point, shift
 from ._matrices import structure_of
-from ._finite import finite_or_zero, worst
 from ._recurrence import keep_where
 
 # step(point, damping (D,)) -> changes (T, D)
@@ -164,8 +164,8 @@ class Finishing(AbstractDamping):
     Damping holds back what it should let through where states are slow: a change then reaches
     1/√λ steps in an iteration, and of 100,000 steps that are off by one rounding each all may have
     to move. An undamped step corrects them at once. Elsewhere it can throw the iterate away, so it
-    is a trial: kept while the residual falls, else the states before it come back but for those that
-    are frozen, and the next trial waits twice as long.
+    is a trial: kept while the residual falls, else the states before it come back (but for those
+    that are frozen), and the next trial waits twice as long.
 
     **Arguments:**
 

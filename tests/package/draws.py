@@ -33,9 +33,9 @@ UNBOUNDED = ("growing", "chaotic")
 class Step(eqx.Module):
     """One step of any kind, for a state of D components u, each times its size.
 
-        u' = linear L u + pulled tanh(W u + x) + gated (z u + (1 - z) tanh(W u + x)) + chaos u (1 - u)
+        u' = linear L u + pulled p + gated (z u + (1 - z) p) + chaos u (1 - u),   p = tanh(W u + x),
 
-    where L is one of two matrices and z = σ(gate + W u); a step that is not kept starts from the
+    where L is one of two matrices and z = σ(gate + W u). A step that is not kept starts from the
     input instead.
     """
 

@@ -35,7 +35,7 @@ NOT_FINITE = (jnp.nan, jnp.inf, -jnp.inf)
 SOURCES = Path(__file__).parents[2] / "src" / "parallel_rnn"
 
 
-# ----------------------------------------------------------------------- numbers that are not finite
+# Numbers that are not finite.
 
 
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 4095, 4096, 5000, 60_000])
@@ -128,7 +128,7 @@ def test_an_infinite_input_that_the_recurrence_takes_is_right():
     assert largest_difference(solution.value, reference(bounded, jnp.zeros(8), xs)) < 1e-14
 
 
-# ----------------------------------------------------------------- slow, small and mixed-size states
+# Slow, small and mixed-size states.
 
 
 def slow(rate):
@@ -201,7 +201,7 @@ def test_a_jump_of_f_is_no_rounding():
     assert found.result != RESULTS.successful or largest_difference(found.value, wanted) < 1e-4
 
 
-# ------------------------------------------------------------------------------------ how a solve ends
+# How a solve ends.
 
 
 def test_stats_tell_why_it_ended():
@@ -260,7 +260,7 @@ def test_series_under_vmap_are_judged_each_for_itself():
         assert largest_difference(batch.value[i], alone.value) < 1e-14
 
 
-# ------------------------------------------------------------------------- undamped steps to finish with
+# Undamped steps to finish with.
 
 
 def point(states, residual):
@@ -277,11 +277,12 @@ def test_an_undamped_step_is_kept_only_while_the_residual_falls():
         return jnp.ones_like(now.states)
 
     now, memory = point(start, 1e6), rule.start(point(start, jnp.inf))
-    for _ in range(PATIENCE + 1):
-        states, memory = rule.advance(one, now, memory)
+    states, memory = rule.advance(one, now, memory)
+    for _ in range(PATIENCE):
         if states[0, 0] - now.states[0, 0] == 100:
             break
         now = point(states, 1e6)
+        states, memory = rule.advance(one, now, memory)
     assert memory.trying
     # The residual rose: the states from before the trial come back, and the rule goes on.
     back, memory = rule.advance(one, point(states, 2e6), memory)
@@ -290,6 +291,7 @@ def test_an_undamped_step_is_kept_only_while_the_residual_falls():
     assert (onwards == back + 1).all()
     # Once more, and now it falls.
     now = point(onwards, 1e6)
+    states = onwards
     while not memory.trying:
         states, memory = rule.advance(one, now, memory)
         now = point(states, 1e6)
@@ -298,7 +300,7 @@ def test_an_undamped_step_is_kept_only_while_the_residual_falls():
     assert (states == now.states + 100).all()
 
 
-# -------------------------------------------------------------------------------------------- gradients
+# Gradients.
 
 
 def test_the_iterated_adjoint_holds_the_promise():

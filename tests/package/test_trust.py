@@ -5,6 +5,7 @@
 
 import os
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from parallel_rnn import (
     DEER,
     ELK,
     RESULTS,
+    AbstractSolver,
     AdaptiveDamping,
     AssociativeScan,
     BlockDiagonal,
@@ -29,7 +31,7 @@ from parallel_rnn import (
     solve_batch,
 )
 
-from draws import UNBOUNDED, draw, rounding_bound, sequential
+from draws import UNBOUNDED, Draw, draw, rounding_bound, sequential
 
 NUM_DRAWS = int(os.environ.get("TRUST_DRAWS", "2000"))
 
@@ -124,17 +126,17 @@ SETTINGS = {
 }
 
 
-def solved(drawn, solver, options):
+def solved(drawn: Draw, solver: AbstractSolver, options: dict[str, Any]):
     """Whether the answer is called right, and the states."""
     group = options.get("group", 1)
-    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * group), (drawn.s0, drawn.xs))
-    lengths = jnp.full(group, drawn.length)
-    solution = solve_batch(drawn.f, *batch, solver, lengths=lengths, throw=False, **options)
+    s0, xs = jax.tree.map(lambda leaf: jnp.stack([leaf] * group), (drawn.s0, drawn.xs))
+    lengths = jnp.full((group,), drawn.length)
+    solution = solve_batch(drawn.f, s0, xs, solver, lengths=lengths, throw=False, **options)
     return bool((solution.result == RESULTS.successful)[0]), solution.value[0]
 
 
 def reference(drawn):
-    """The sequential states, how far a right answer may be off, and whether products are bounded."""
+    """The sequential states, how far a right answer may be off, whether products are bounded."""
     wanted = sequential(drawn.f, drawn.s0, drawn.xs)
     bound, products = rounding_bound(drawn.f, drawn.s0, drawn.xs, wanted)
     count = slice(drawn.length)
