@@ -64,10 +64,11 @@ class DEER(AbstractNewton):
 
     **Arguments:**
 
-    - `rtol`, `atol`: a step is accepted where |s_t - f(s_{t-1}, x_t)| <= atol + rtol |s_t| in
-      every component. `None` takes them from the dtype of the state (float64: 1e-11, 1e-12;
-      float32: 1e-5, 1e-5; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`, new
-      Python numbers compile again and arrays do not.
+    - `rtol`, `atol`: for stopping earlier than by default (see `solve`): a step is accepted where
+      |s_t - f(s_{t-1}, x_t)| <= atol + rtol |s_t| in every component, and the errors of T steps
+      add up. Where only one is given the other follows from the dtype of the state (float64: 1e-11,
+      1e-12; float32: 1e-5, 1e-5; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`, new Python
+      numbers compile again and arrays do not.
     - `recurrence`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
       platform that the computation starts on.
 
@@ -243,7 +244,8 @@ class ELK(AbstractDamped):
     - `estimate`: `"filter"` takes the filtered mean, as the authors' code does; `"smoother"`
       takes the smoothed mean, the exact Levenberg-Marquardt step. Both have the true trajectory
       as their fixed point, and the better one depends on the problem.
-    - `rtol`, `atol`, `recurrence`: as for `DEER`.
+    - `rtol`, `atol`, `recurrence`: as for `DEER`. Without a tolerance undamped steps finish what
+      damping holds back; they are kept only while they bring the residual down.
 
     With λ > 0 no number of iterations is certain to be enough; `max_steps=None` allows 10 T, at
     least 1000.

@@ -38,6 +38,14 @@ def solve(
 ) -> Solution:
     """Find all states of s_t = f(s_{t-1}, x_t), t = 1..T.
 
+    The promise: by default the states are an orbit of f in floating point. Each step is off by no
+    more than a few times what rounding does to that step, and these do not add up in one direction.
+    So the answer is as good as sequential evaluation in the same dtype: it differs from that of
+    `jax.lax.scan` as two evaluations with differently rounded steps do. (Under chaos that is another
+    trajectory after a while, as it is for `jax.lax.scan` on another machine.) What cannot be brought
+    there is refused. Less is what `rtol` and `atol` of the solver ask for: they bound the residual of
+    one step, and the errors of T steps add up.
+
     **Arguments:**
 
     - `f`: one step, `f(state, x) -> state`. Any callable; parameters that it closes over, or
@@ -62,8 +70,7 @@ def solve(
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
       iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
       `window=None` or a number, because the shape of the trace depends on it.
-    - `throw`: raise when the solve fails. `False` returns the last iterate and the reason. No
-      iterate before it had more verified states, as these are kept from then on.
+    - `throw`: raise when the solve fails. `False` returns the last iterate and the reason.
 
     **Returns:** a `Solution`.
 
