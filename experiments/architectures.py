@@ -1,12 +1,12 @@
 """Every cell of the package with every method, before and after a training on recordings.
 
-Each cell stands in a small classifier of the watch recordings (`experiments.watch_classifier`),
-which is trained by Adam on the people of the training part. The cell as it was drawn and as it was
-trained is then evaluated on one recording of a person it has not seen: by `jax.lax.scan`, and by
-the parallel methods, to a tolerance of the residuals. The whole sequence starts from a guess of
-zeros, a window from the state before it. A state of several parts, such as (c, h) of an LSTM, is
-one vector to the methods; `block_quasi_deer` takes the blocks of the Jacobian that couple numbers
-at the same place of all parts.
+Each cell stands in a small classifier of the watch recordings
+(`experiments.problems.watch_classifier`), which is trained by Adam on the people of the training
+part. The cell as it was drawn and as it was trained is then evaluated on one recording of a person
+it has not seen: by `jax.lax.scan`, and by the parallel methods, to a tolerance of the residuals.
+The whole sequence starts from a guess of zeros, a window from the state before it. A state of
+several parts, such as (c, h) of an LSTM, is one vector to the methods; `block_quasi_deer` takes the
+blocks of the Jacobian that couple numbers at the same place of all parts.
 
     python -m experiments.architectures --output results/fresh/cpu/architectures.csv
 
@@ -30,15 +30,15 @@ import pandas as pd
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.datasets import DatasetError
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.parts import Parts, divide, load
 from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, largest_difference
-from experiments.lyapunov import spectrum
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import Plan, compiled, interleaved, timed
-from experiments.training_data import Parts, divide, load
-from experiments.watch_classifier import Classifier, accuracy, fit, whole
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import Plan, compiled, interleaved, timed
+from experiments.problems.lyapunov import spectrum
+from experiments.problems.watch_classifier import Classifier, accuracy, fit, whole
 from parallel_rnn import (
     DEER,
     ELK,

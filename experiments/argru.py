@@ -26,13 +26,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Int
 
-from experiments.argru_model import ARGRU, describe_weights
-from experiments.argru_training import untrained
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.systems import PAPER_THRESHOLD, System, answered, output_deviation
-from experiments.timing import Plan, interleaved, timed
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.timing import Plan, interleaved, timed
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.argru_training import untrained
+from experiments.problems.systems import PAPER_THRESHOLD, System, answered, output_deviation
 from parallel_rnn import DEER, ELK, AbstractSolver, QuasiDEER, QuasiELK, Sequential
 
 EXPERIMENT, SECTION = "argru", "argru.convergence"

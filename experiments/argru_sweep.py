@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.argru import System, deviations, rolled_out, search, summarise
-from experiments.argru_model import ARGRU, describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.problems.argru import ARGRU, describe_weights
 
 EXPERIMENT, SECTION = "argru_sweep", "argru.sweep"
 

@@ -26,13 +26,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from experiments.argru_model import ARGRU, describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.lorenz96_model import Lorenz96
-from experiments.lyapunov import Spectrum, spectrum
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.timing import compiled, timed
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.lorenz96 import Lorenz96
+from experiments.problems.lyapunov import Spectrum, spectrum
 from parallel_rnn import (
     DEER,
     ELK,

@@ -27,14 +27,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
-from experiments import systems
-from experiments.argru_model import describe_weights
-from experiments.command_line import experiment_parser, read_settings
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
 from experiments.lorenz96 import first_below
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.systems import System
-from experiments.watch_classifier import trained
+from experiments.problems import systems
+from experiments.problems.argru import describe_weights
+from experiments.problems.systems import System
+from experiments.problems.watch_classifier import trained
 from parallel_rnn import (
     ELK,
     RESULTS,

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 
 from experiments import training
-from experiments.classifier import VARIANTS, Classifier, evaluation, loss
-from experiments.command_line import experiment_parser, read_settings
-from experiments.records import RunRecord, write_results
-from experiments.trainer import Settings, Watch
-from experiments.training_data import Part
+from experiments.datasets.parts import Part
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.records import RunRecord, write_results
+from experiments.problems.classifier import VARIANTS, Classifier, evaluation, loss
+from experiments.problems.trainer import Settings, Watch
 
 EXPERIMENT, SECTION = "gradients", "training"
 EXACT, DIAGONAL = "quasi_deer", "quasi_deer_diagonal"

@@ -22,12 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.command_line import experiment_parser, positive_int, read_settings
-from experiments.memory import ProgramMemory, device_memory, program_memory
-from experiments.models import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import Plan, interleaved, timed
+from experiments.harness.command_line import experiment_parser, positive_int, read_settings
+from experiments.harness.memory import ProgramMemory, device_memory, program_memory
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import Plan, interleaved, timed
+from experiments.problems.gru import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
 
 EXPERIMENT = "gru_scaling"
 COLUMNS = (

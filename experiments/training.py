@@ -27,13 +27,14 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments.classifier import VARIANTS, Classifier
-from experiments.command_line import experiment_parser, read_settings
-from experiments.datasets import DatasetError
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.sources import sources
-from experiments.trainer import (
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.parts import load, splits
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.sources import sources
+from experiments.problems.classifier import VARIANTS, Classifier
+from experiments.problems.trainer import (
     Checkpoint,
     Rows,
     Settings,
@@ -42,7 +43,6 @@ from experiments.trainer import (
     compile_programs,
     run,
 )
-from experiments.training_data import load, splits
 
 EXPERIMENT = "training"
 _REPOSITORY = Path(__file__).resolve().parents[1]

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments import systems
-from experiments.argru_model import describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.systems import System
-from experiments.timing import compiled, timed
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems import systems
+from experiments.problems.argru import describe_weights
+from experiments.problems.systems import System
 from parallel_rnn import (
     DEER,
     ELK,

@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from experiments.archive import EXPERIMENTS
-from experiments.command_line import to_words
-from experiments.configuration import ConfigurationError, complete, results_folder
-from experiments.sources import sources
+from experiments.reporting.archive import EXPERIMENTS
+from experiments.harness.command_line import to_words
+from experiments.harness.configuration import ConfigurationError, complete, results_folder
+from experiments.harness.sources import sources
 
 
 def complete_configuration(given):

@@ -52,14 +52,14 @@ rule collect_gru_scaling:
     message:
         "Joining the curves of gru_scaling"
     shell:
-        "python -m experiments.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
+        "python -m experiments.harness.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
 
 
 rule install_gpu_compiler:
     """A compiler for GPUs that are not there, in a folder of its own (about 500 MB)."""
     input:
         lock="requirements-gpu.lock",
-        sources=experiment_sources("gpu_compiler"),
+        sources=experiment_sources("gpu.compiler"),
     output:
         folder=directory("results/fresh/gpu_compiler"),
     log:
@@ -69,7 +69,7 @@ rule install_gpu_compiler:
     message:
         "Installing a compiler for GPUs (log: {log})"
     shell:
-        "python -m experiments.gpu_compiler --folder {output.folder} > {log} 2>&1"
+        "python -m experiments.gpu.compiler --folder {output.folder} > {log} 2>&1"
 
 
 rule compile_gpu_memory:
@@ -113,7 +113,7 @@ rule collect_gpu_memory:
     message:
         "Joining the curves of gpu_memory"
     shell:
-        "python -m experiments.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
+        "python -m experiments.harness.records collect --inputs {input.csv} --output {output.csv} > {log} 2>&1"
 
 
 rule compare_gru_accuracy:
@@ -140,7 +140,7 @@ rule compare_gru_accuracy:
 rule train_argru:
     """The AR GRU, trained on noisy sine waves by maximum likelihood."""
     input:
-        sources=experiment_sources("argru_training"),
+        sources=experiment_sources("problems.argru_training"),
     output:
         weights=f"results/fresh/{SCALE}/argru_weights.npz",
         csv=f"results/fresh/{SCALE}/argru_training.csv",
@@ -156,7 +156,7 @@ rule train_argru:
     message:
         "Training the AR GRU (progress: {log})"
     shell:
-        "python -m experiments.argru_training {params.options} --weights {output.weights}"
+        "python -m experiments.problems.argru_training {params.options} --weights {output.weights}"
         " --output {output.csv} > {log} 2>&1"
 
 
@@ -396,7 +396,7 @@ rule collect_training:
     message:
         "Joining the trainings"
     shell:
-        "python -m experiments.records collect --inputs {input.csv} --beside epochs"
+        "python -m experiments.harness.records collect --inputs {input.csv} --beside epochs"
         " --output {output.csv} > {log} 2>&1"
 
 

@@ -190,7 +190,10 @@ rule compare_argru_times:
     input:
         csv="results/{source}/argru.csv",
         times="results/{source}/argru_times.csv",
-        sources=["experiments/argru_table.py", "experiments/tables.py"],
+        sources=[
+            "experiments/reporting/tables/table_2.py",
+            "experiments/reporting/tables/layout.py",
+        ],
     output:
         csv=report(
             "figures/out/{source}/table_2.csv",
@@ -207,7 +210,7 @@ rule compare_argru_times:
     message:
         "Comparing the times on the AR GRU with the paper's"
     shell:
-        "python -m experiments.argru_table --solves {input.csv} --times {input.times}"
+        "python -m experiments.reporting.tables.table_2 --solves {input.csv} --times {input.times}"
         " --output {output.csv} > {log} 2>&1"
 
 
@@ -341,7 +344,10 @@ rule fit_scaling_exponents:
     """Fitted exponents of time and memory in T and D, beside the paper's Table 1."""
     input:
         csv="results/{source}/gru_scaling.csv",
-        sources=["experiments/scaling_fit.py", "experiments/tables.py"],
+        sources=[
+            "experiments/reporting/tables/scaling_exponents.py",
+            "experiments/reporting/tables/layout.py",
+        ],
     output:
         csv=report(
             "figures/out/{source}/scaling_exponents.csv",
@@ -358,7 +364,7 @@ rule fit_scaling_exponents:
     message:
         "Fitting the scaling exponents"
     shell:
-        "python -m experiments.scaling_fit --input {input.csv} --output {output.csv} > {log} 2>&1"
+        "python -m experiments.reporting.tables.scaling_exponents --input {input.csv} --output {output.csv} > {log} 2>&1"
 
 
 rule draw_training:
@@ -420,7 +426,10 @@ rule compare_trainings:
         csv="results/{source}/training.csv",
         epochs="results/{source}/training_epochs.csv",
         baselines="results/{source}/baselines.csv",
-        sources=["experiments/training_table.py", "experiments/tables.py"],
+        sources=[
+            "experiments/reporting/tables/training_accuracy.py",
+            "experiments/reporting/tables/layout.py",
+        ],
     output:
         csv=report(
             "figures/out/{source}/training_accuracy.csv",
@@ -437,7 +446,7 @@ rule compare_trainings:
     message:
         "Comparing the trained classifiers"
     shell:
-        "python -m experiments.training_table --training {input.csv}"
+        "python -m experiments.reporting.tables.training_accuracy --training {input.csv}"
         " --baselines {input.baselines} --output {output.csv} > {log} 2>&1"
 
 
@@ -446,7 +455,7 @@ rule judge_claims:
     input:
         results=all_results,
         claims="paper/claims.yaml",
-        sources=experiment_sources("claims"),
+        sources=experiment_sources("reporting.claims"),
     output:
         csv=report(
             "figures/out/{source}/claims.csv",
@@ -473,5 +482,5 @@ rule judge_claims:
     message:
         "Judging the paper's claims"
     shell:
-        "python -m experiments.claims --results {params.folder} --output {output.csv}"
+        "python -m experiments.reporting.claims --results {params.folder} --output {output.csv}"
         " --findings {output.findings} > {log} 2>&1"

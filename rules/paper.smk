@@ -10,7 +10,7 @@ rule write_numbers:
     """Every number in the text of the report, from the results of a source."""
     input:
         results=all_results,
-        sources=experiment_sources("report.numbers"),
+        sources=experiment_sources("reporting.document.numbers"),
     output:
         "figures/out/{source}/numbers.json",
     log:
@@ -20,7 +20,7 @@ rule write_numbers:
     message:
         "Writing the numbers of the report"
     shell:
-        "python -m experiments.report.numbers --results results/{wildcards.source}"
+        "python -m experiments.reporting.document.numbers --results results/{wildcards.source}"
         " --output {output} > {log} 2>&1"
 
 
@@ -31,7 +31,7 @@ rule compile_report:
         figures=report_figures,
         tables=report_tables,
         text=["paper/report.typ", "paper/style.typ", "paper/references.bib"],
-        sources="experiments/report/compile.py",
+        sources="experiments/reporting/document/compile.py",
     output:
         report(
             "figures/out/{source}/report.pdf",
@@ -46,5 +46,5 @@ rule compile_report:
     message:
         "Setting the report"
     shell:
-        "python -m experiments.report.compile --numbers {input.numbers} --figures {input.figures}"
+        "python -m experiments.reporting.document.compile --numbers {input.numbers} --figures {input.figures}"
         " --tables {input.tables} --output {output} > {log} 2>&1"

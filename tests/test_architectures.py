@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments import architectures
-from experiments.watch_classifier import Classifier
+from experiments.problems.watch_classifier import Classifier
 from tests.figure_scripts import draw
 
 SMALL = ["--units", "2", "--length", "30", "--training-length", "20", "--updates", "2"]

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import argru, argru_sweep, argru_table, argru_training
-from experiments.argru_model import ARGRU
-from experiments.command_line import to_words
-from experiments.configuration import complete
-from experiments.systems import System
+from experiments import argru, argru_sweep
+from experiments.harness.command_line import to_words
+from experiments.harness.configuration import complete
+from experiments.problems import argru_training
+from experiments.problems.argru import ARGRU
+from experiments.problems.systems import System
+from experiments.reporting.tables import table_2
 from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -247,18 +249,18 @@ def test_table_says_what_was_not_found():
             *({"method": name, "run_steps": 50, "time_s": 0.1} for name in argru.SOLVERS),
         ]
     )
-    table = argru_table.tabulate(solves, times).set_index("method")
+    table = table_2.tabulate(solves, times).set_index("method")
     assert table.loc["deer", "num_steps_median"] == 200
     assert table.loc["deer", "time_s"] == pytest.approx(0.4)
     assert table.loc["sequential", "time_s"] == 0.002
     assert math.isinf(table.loc["elk", "num_steps_max"]) and math.isinf(
         table.loc["quasi_elk", "time_s"]
     )
-    shown = argru_table.for_readers(table.reset_index()).set_index("method")
+    shown = table_2.for_readers(table.reset_index()).set_index("method")
     assert shown.loc["DEER", "iterations"] == "200 (100 to 300)"
     assert shown.loc["ELK", "iterations"] == "20 (10 to not found)"
     assert shown.loc["quasi-ELK", "iterations"] == "not found"
-    assert shown.loc["quasi-ELK", "ms in all"] == argru_table.MISSING
+    assert shown.loc["quasi-ELK", "ms in all"] == table_2.MISSING
     assert shown.loc["quasi-DEER", "iterations"] == "7"
     assert shown.loc["ELK", "ms per iteration"] == "2"
     assert shown.loc["ELK", "paper: ms in all"] == "(619)"
@@ -268,7 +270,7 @@ def test_table_says_what_was_not_found():
 def test_table_is_written_in_all_formats(fresh, tmp_path):
     output = tmp_path / "table_2.csv"
     given = ["--solves", str(fresh / "argru.csv"), "--times", str(fresh / "argru_times.csv")]
-    argru_table.main([*given, "--output", str(output)])
+    table_2.main([*given, "--output", str(output)])
     assert list(pd.read_csv(output).method) == ["sequential", *argru.SOLVERS]
     markdown = output.with_suffix(".md").read_text()
     assert markdown.splitlines()[0].startswith("| method | iterations")

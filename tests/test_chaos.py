@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from experiments import chaos
-from experiments.argru_model import ARGRU
-from experiments.lorenz96_model import Lorenz96
-from experiments.lyapunov import spectrum
+from experiments.problems.argru import ARGRU
+from experiments.problems.lorenz96 import Lorenz96
+from experiments.problems.lyapunov import spectrum
 from parallel_rnn.cells import ElmanCell, GRUCell
 from tests.figure_scripts import draw
 

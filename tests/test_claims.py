@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments import argru_table, claim_list, claims, readme, scaling_fit
-from experiments.claim_list import ClaimsError
-from experiments.measures import MEASURES, NotMeasured, Source
+from experiments.reporting import claim_list, claims, readme
+from experiments.reporting.claim_list import ClaimsError
+from experiments.reporting.measures import MEASURES, NotMeasured, Source
+from experiments.reporting.tables import scaling_exponents, table_2
 
 ROOT = Path(__file__).resolve().parents[1]
 LISTED = claim_list.read(ROOT)
@@ -49,10 +50,10 @@ def test_the_paper_says_the_same_in_every_table():
     for entry in LISTED.claims:
         arguments = entry.get("arguments", {})
         if entry["measure"] == "scaling_exponents":
-            paper = scaling_fit.PAPER[arguments["method"], arguments["quantity"]]
+            paper = scaling_exponents.PAPER[arguments["method"], arguments["quantity"]]
             assert tuple(entry["against"].values()) == paper
         if entry["id"].startswith("table_2_iterations"):
-            assert entry["against"] == argru_table.PAPER[arguments["method"]].num_steps
+            assert entry["against"] == table_2.PAPER[arguments["method"]].num_steps
 
 
 @pytest.mark.parametrize(
@@ -525,7 +526,7 @@ def test_tables_are_written(tmp_path):
 
 
 def test_the_readme_is_in_step():
-    """Run `python -m experiments.readme` where this fails."""
+    """Run `python -m experiments.reporting.readme` where this fails."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text == readme.filled(text, readme.parts(ROOT))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.command_line import experiment_parser, read_settings, to_words
-from experiments.configuration import defaults, read_schema
+from experiments.harness.command_line import experiment_parser, read_settings, to_words
+from experiments.harness.configuration import defaults, read_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = defaults(read_schema(ROOT))

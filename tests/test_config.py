@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments import config_docs
-from experiments.configuration import (
+from experiments.harness.configuration import (
     ConfigurationError,
     check,
     complete,
@@ -18,6 +17,7 @@ from experiments.configuration import (
     results_folder,
     scales,
 )
+from experiments.reporting import config_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = read_schema(ROOT)
@@ -147,6 +147,6 @@ def test_scale_file_that_is_not_yaml_is_named(tmp_path):
 
 
 def test_readme_is_in_step():
-    """Run `python -m experiments.config_docs` where this fails."""
+    """Run `python -m experiments.reporting.config_docs` where this fails."""
     text = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
     assert text == config_docs.render(ROOT)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import damping, systems, watch_classifier
-from experiments.argru_model import ARGRU
-from experiments.systems import System
+from experiments import damping
+from experiments.problems import systems, watch_classifier
+from experiments.problems.argru import ARGRU
+from experiments.problems.systems import System
 from parallel_rnn import DEER
 from tests.figure_scripts import draw
 

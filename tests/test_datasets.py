@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.datasets import (
-    DATASETS,
-    WATCH_FILE,
+from experiments.datasets.dataset import (
     Dataset,
     DatasetError,
     Split,
     crop,
-    digits,
-    read_object_npy,
     split_at_random,
     split_by_group,
     standardise,
-    watch,
     without_shorter,
 )
+from experiments.datasets.digits import digits
+from experiments.datasets.parts import DATASETS
+from experiments.datasets.watch import WATCH_FILE, read_object_npy, watch
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 import parallel_rnn
-from experiments.argru_model import ARGRU
+from experiments.problems.argru import ARGRU
 from tests.clones import ROOT, snakemake
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.datasets import (
-    DATASETS,
-    DatasetError,
-    __main__,
-    _eigenworms,
-    eigenworms,
-    fetch_eigenworms,
-)
+from experiments.datasets import __main__
+from experiments.datasets import eigenworms as eigenworms_module
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.eigenworms import eigenworms
+from experiments.datasets.fetch import fetch_eigenworms
+from experiments.datasets.parts import DATASETS
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"EigenWorms_TRAIN.ts": 128, "EigenWorms_TEST.ts": 131}
@@ -41,7 +39,7 @@ HEADER = """\
 MEASURE = """\
 import json, sys, time
 from pathlib import Path
-from experiments.datasets import eigenworms
+from experiments.datasets.eigenworms import eigenworms
 start = time.process_time()
 data = eigenworms(Path(sys.argv[1]))
 cpu_s = time.process_time() - start
@@ -74,7 +72,7 @@ def write_files(folder: Path, shape: tuple[int, int]) -> np.ndarray:
 @pytest.fixture
 def small(tmp_path, monkeypatch) -> Path:
     """A folder with files of the right counts and very short series."""
-    monkeypatch.setattr(_eigenworms, "EIGENWORMS_SHAPE", (3, 6))
+    monkeypatch.setattr(eigenworms_module, "EIGENWORMS_SHAPE", (3, 6))
     write_files(tmp_path, (3, 6))
     return tmp_path
 

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import gru_accuracy, gru_scaling, memory, models, records
-from experiments.memory import device_memory, program_memory
-from experiments.timing import Plan, interleaved, timed
+from experiments import gru_accuracy, gru_scaling
+from experiments.harness import memory, records
+from experiments.harness.memory import device_memory, program_memory
+from experiments.harness.timing import Plan, interleaved, timed
+from experiments.problems import gru
 
 METHODS = ["sequential", "deer", "quasi_deer"]
 
@@ -33,11 +35,11 @@ def scaling(tmp_path, *extra, dim=3, lengths=("20",)):
 @pytest.mark.parametrize("method", ["deer", "quasi_deer"])
 @pytest.mark.parametrize(("length", "batch", "dim"), [(1, 1, 1), (200, 3, 5), (1000, 2, 8)])
 def test_methods_agree_with_sequential(method, length, batch, dim):
-    cell = models.untrained_gru(jax.random.key(0), dim, dim)
-    inputs = models.normal_inputs(jax.random.key(1), length, batch, dim)
+    cell = gru.untrained_gru(jax.random.key(0), dim, dim)
+    inputs = gru.normal_inputs(jax.random.key(1), length, batch, dim)
     start = jnp.zeros((batch, dim), jnp.float32)
-    expected = models.sequential(cell, start, inputs, 1e-6)
-    found = models.METHODS[method](cell, start, inputs, 1e-6)
+    expected = gru.sequential(cell, start, inputs, 1e-6)
+    found = gru.METHODS[method](cell, start, inputs, 1e-6)
     assert bool(found.converged)
     assert found.num_steps is not None and int(found.num_steps) <= length
     assert found.states.dtype == jnp.float32
@@ -105,7 +107,7 @@ def test_failed_compilation_is_a_row(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("the first line\nthe second line")
 
-    monkeypatch.setitem(models.METHODS, "deer", broken)
+    monkeypatch.setitem(gru.METHODS, "deer", broken)
     table, _ = scaling(tmp_path)
     status = table.groupby("method").status.unique()
     assert list(status["deer"]) == ["compiling failed: the first line"]
@@ -140,9 +142,9 @@ def test_failed_run_is_a_row(tmp_path, monkeypatch, message, status):
 
 def test_unconverged_answers_are_marked(tmp_path, monkeypatch):
     def stopped(*arguments):
-        return models.deer(*arguments)._replace(converged=jnp.array(False))
+        return gru.deer(*arguments)._replace(converged=jnp.array(False))
 
-    monkeypatch.setitem(models.METHODS, "deer", stopped)
+    monkeypatch.setitem(gru.METHODS, "deer", stopped)
     table, _ = scaling(tmp_path)
     assert set(table[table.method == "deer"].status) == {"not converged"}
 

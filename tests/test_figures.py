@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import gru_accuracy, gru_scaling, models
+from experiments import gru_accuracy, gru_scaling
+from experiments.problems import gru
 from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,13 +62,13 @@ def test_methods_look_different_from_each_other(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "figures")
     import style
 
-    assert set(models.METHODS) <= set(style.METHODS)
+    assert set(gru.METHODS) <= set(style.METHODS)
     looks = list(style.METHODS.values())
     for part in ("label", "colour", "marker", "line"):
         assert len({getattr(look, part) for look in looks}) == len(looks), part
     # So many greys cannot all be far apart. Those of the scaling figures are.
     weights = np.array([0.2126, 0.7152, 0.0722])
-    colours = (style.METHODS[name].colour for name in models.METHODS)
+    colours = (style.METHODS[name].colour for name in gru.METHODS)
     grey = sorted(weights @ matplotlib.colors.to_rgb(colour) for colour in colours)
     assert min(np.diff(grey)) > 0.15
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from experiments import gpu_compiler, gpu_memory, gpu_peak
-from experiments.gpu_compiler import CompilerError
-from experiments.gpu_programs import FORWARD, GRADIENT, SOLVERS, Cell, program
-from experiments.hlo import read_program
-from experiments.memory import ProgramMemory
+from experiments import gpu_memory
+from experiments.gpu import compiler, peak
+from experiments.gpu.compiler import CompilerError
+from experiments.gpu.hlo import read_program
+from experiments.gpu.programs import FORWARD, GRADIENT, SOLVERS, Cell, program
+from experiments.harness.memory import ProgramMemory
 from tests.clones import ROOT
 
 METHODS = ("sequential", *SOLVERS)
@@ -102,10 +103,10 @@ def test_every_method_gives_the_states_and_gradients_of_sequential_evaluation(me
 
 def test_the_part_of_a_lock_is_whole():
     lock = (ROOT / "requirements-gpu.lock").read_text(encoding="utf-8")
-    text = gpu_compiler.pinned(lock, gpu_compiler.PACKAGES)
+    text = compiler.pinned(lock, compiler.PACKAGES)
     lines = text.splitlines()
     pins = [line for line in lines if not line.startswith(" ")]
-    assert {line.split("==")[0] for line in pins} == set(gpu_compiler.PACKAGES)
+    assert {line.split("==")[0] for line in pins} == set(compiler.PACKAGES)
     assert any(f"=={jax.__version__} " in line for line in pins)
     assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
 
@@ -114,8 +115,8 @@ def test_an_environment_that_cannot_install_says_why_and_rows_repeat_it(tmp_path
     lock = tmp_path / "lock"
     lock.write_text("jax-cuda12-pjrt==0.0.0.none\n")
     folder = tmp_path / "compiler"
-    gpu_compiler.install(folder, lock)
-    status = json.loads((folder / gpu_compiler.STATUS).read_text())
+    compiler.install(folder, lock)
+    status = json.loads((folder / compiler.STATUS).read_text())
     assert not status["available"] and "could not be installed" in status["reason"]
     table = curve(tmp_path, folder)
     assert len(table) == 2
@@ -127,7 +128,7 @@ def test_an_environment_that_cannot_install_says_why_and_rows_repeat_it(tmp_path
 def test_a_folder_without_a_compiler_is_named(tmp_path):
     table = curve(tmp_path, tmp_path / "nothing")
     assert set(table["status"]) == {
-        "no compiler: nothing has no status.json: run python -m experiments.gpu_compiler first"
+        "no compiler: nothing has no status.json: run python -m experiments.gpu.compiler first"
     }
 
 
@@ -141,35 +142,35 @@ def test_a_compiler_that_fails_is_a_row(tmp_path, monkeypatch):
 
 
 def test_an_unknown_gpu_is_named():
-    with pytest.raises(CompilerError, match="no GPU 'v100' in gpu_targets: use a100, h100"):
-        gpu_compiler.target_facts("v100")
-    assert gpu_compiler.target_facts("h100") == ("NVIDIA H100 80GB HBM3", 84_986_822_656)
+    with pytest.raises(CompilerError, match="no GPU 'v100' in targets: use a100, h100"):
+        compiler.target_facts("v100")
+    assert compiler.target_facts("h100") == ("NVIDIA H100 80GB HBM3", 84_986_822_656)
 
 
 def test_the_peak_is_read_only_on_the_gpu_compiled_for_and_only_if_it_fits(monkeypatch):
     cell = Cell(1, 2, 10, "deer", FORWARD, 5)
     small, large = ProgramMemory(1, 2, 3), ProgramMemory(0, 0, 10**12)
     monkeypatch.setattr(gpu_memory, "peak_in_own_process", lambda _: 123)
-    for name, memory, peak in (
+    for name, memory, measured in (
         ("NVIDIA H100 80GB HBM3", small, 123),
         ("NVIDIA H100 80GB HBM3", large, None),
         ("another", small, None),
         (None, small, None),
     ):
         monkeypatch.setattr(gpu_memory, "gpu_name", lambda name=name: name)
-        assert gpu_memory.device_peak("h100", cell, memory) == peak
+        assert gpu_memory.device_peak("h100", cell, memory) == measured
 
 
 def test_a_cpu_has_no_peak_and_says_so(monkeypatch, capsys):
     cell = Cell(1, 2, 10, "sequential", FORWARD, 5)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.chdir(ROOT)
-    assert gpu_peak.peak_in_own_process(cell) is None
-    words = gpu_peak.to_words(cell._asdict())
+    assert peak.peak_in_own_process(cell) is None
+    words = peak.to_words(cell._asdict())
     with pytest.raises(SystemExit, match="platform cpu does not record its peak"):
-        gpu_peak.main(words)
-    monkeypatch.setattr(gpu_peak, "run", lambda _: {"peak_bytes_in_use": 77})
-    gpu_peak.main(words)
+        peak.main(words)
+    monkeypatch.setattr(peak, "run", lambda _: {"peak_bytes_in_use": 77})
+    peak.main(words)
     assert capsys.readouterr().out == "77\n"
 
 
@@ -177,8 +178,8 @@ def test_a_cpu_has_no_peak_and_says_so(monkeypatch, capsys):
 def test_memory_on_an_h100_grows_as_it_should(tmp_path):
     """With the real compiler, in a process of its own, as the rule does it."""
     folder = tmp_path / "compiler"
-    gpu_compiler.install(folder)
-    status = json.loads((folder / gpu_compiler.STATUS).read_text())
+    compiler.install(folder)
+    status = json.loads((folder / compiler.STATUS).read_text())
     if not status["available"]:
         pytest.skip(f"needs the network once: {status['reason']}")
     path = tmp_path / "curve.csv"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments import lorenz96
-from experiments.lorenz96_model import Lorenz96, deviation
+from experiments.problems.lorenz96 import Lorenz96, deviation
 from tests.figure_scripts import draw
 
 SMALL = ["--length", "60", "--starts", "2", "--dampings", "3.0", "0.1", "--elk-damping", "0.01"]

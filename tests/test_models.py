@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.argru_model import ARGRU, WeightsError
+from experiments.problems.argru import ARGRU, WeightsError
 
 RELEASED = Path(__file__).resolve().parents[2] / "shared" / "reference" / "argru_released.npz"
 

@@ -24,9 +24,9 @@ from clones import (
 )
 from pypdf import PdfReader
 
-from experiments import archive
-from experiments.configuration import archives
-from experiments.sources import sources
+from experiments.harness.configuration import archives
+from experiments.harness.sources import sources
+from experiments.reporting import archive
 
 LABELS = [*archives(ROOT), "tiny"]
 EXPERIMENT_RULES = (
@@ -132,8 +132,8 @@ def test_sources_of_an_experiment_follow_its_imports():
     assert {
         "experiments/__init__.py",
         "experiments/gru_scaling.py",
-        "experiments/records.py",
-        "experiments/timing.py",
+        "experiments/harness/records.py",
+        "experiments/harness/timing.py",
         "src/parallel_rnn/__init__.py",
         "src/parallel_rnn/_solve.py",
         "src/parallel_rnn/cells/__init__.py",

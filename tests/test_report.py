@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
-from experiments.configuration import archives
-from experiments.report import beyond, classifiers, compile, cost, stability
-from experiments.report.compile import ReportError, compile_report
-from experiments.report.format import count, extent, listed, quantity, seconds, share, size, span
-from experiments.report.numbers import collect
-from experiments.report.offline import remote_addresses
-from experiments.report.source import Source
+from experiments.harness.configuration import archives
+from experiments.reporting.document import beyond, classifiers, compile, cost, stability
+from experiments.reporting.document.compile import ReportError, compile_report
+from experiments.reporting.document.numbers import collect
+from experiments.reporting.document.source import Source
+from experiments.reporting.format import count, extent, listed, quantity, seconds, share, size, span
+from experiments.reporting.offline import remote_addresses
 from tests.clones import ROOT
 
 PROSE = (ROOT / "paper" / "report.typ").read_text(encoding="utf-8")

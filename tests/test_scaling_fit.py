@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import scaling_fit
-from experiments.scaling_fit import MEMORY, TIME, fit_power_law
+from experiments.reporting.tables import scaling_exponents
+from experiments.reporting.tables.scaling_exponents import MEMORY, TIME, fit_power_law
 
 # method: (time exponents in T and D, memory exponents in T and D)
 LAWS = {
@@ -47,7 +47,7 @@ def synthetic(noise: float) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("noise", "tolerance"), [(0.0, 1e-9), (0.05, 0.06)])
 def test_known_exponents_are_recovered(noise, tolerance):
-    fits = scaling_fit.fit_all(synthetic(noise))
+    fits = scaling_exponents.fit_all(synthetic(noise))
     for method, laws in LAWS.items():
         for quantity, law in zip((TIME, MEMORY), laws, strict=True):
             for variable, exponent in zip(("length", "dim"), law, strict=True):
@@ -58,7 +58,7 @@ def test_known_exponents_are_recovered(noise, tolerance):
 
 
 def test_fit_in_dim_uses_the_largest_length_that_all_completed():
-    fits = scaling_fit.fit_all(synthetic(0.0)).query("method == 'deer' and variable == 'dim'")
+    fits = scaling_exponents.fit_all(synthetic(0.0)).query("method == 'deer' and variable == 'dim'")
     assert dict(zip(fits.quantity, fits.fixed, strict=True)) == {TIME: 10_000, MEMORY: 30_000}
 
 
@@ -79,8 +79,8 @@ def test_two_points_have_no_standard_error():
 def test_tables_are_written(tmp_path):
     source, output = tmp_path / "in.csv", tmp_path / "out" / "exponents.csv"
     synthetic(0.02).to_csv(source, index=False)
-    scaling_fit.main(["--input", str(source), "--output", str(output)])
-    assert list(pd.read_csv(output).columns) == scaling_fit.FITS_COLUMNS
+    scaling_exponents.main(["--input", str(source), "--output", str(output)])
+    assert list(pd.read_csv(output).columns) == scaling_exponents.FITS_COLUMNS
     markdown = output.with_suffix(".md").read_text()
     header, rule, *rows = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(rows) == 6 and {line.count("|") for line in (header, rule, *rows)} == {9}
@@ -94,6 +94,6 @@ def test_too_little_to_fit_is_said(tmp_path):
     source = tmp_path / "in.csv"
     synthetic(0.0).query("dim == 8 and length == 1000").to_csv(source, index=False)
     with pytest.raises(SystemExit, match=r"in\.csv has no method with two lengths"):
-        scaling_fit.main(["--input", str(source), "--output", str(tmp_path / "out.csv")])
+        scaling_exponents.main(["--input", str(source), "--output", str(tmp_path / "out.csv")])
     with pytest.raises(SystemExit, match=r"none\.csv does not exist"):
-        scaling_fit.main(["--input", "none.csv", "--output", str(tmp_path / "out.csv")])
+        scaling_exponents.main(["--input", "none.csv", "--output", str(tmp_path / "out.csv")])

@@ -17,21 +17,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import (
-    baselines,
-    checkpoint,
-    gradients,
-    records,
-    training,
-    training_step,
-    training_table,
-)
-from experiments.classifier import CELLS, VARIANTS, Classifier, evaluation, loss
-from experiments.command_line import to_words
-from experiments.configuration import complete
-from experiments.datasets import DatasetError
-from experiments.timing import compiled
-from experiments.trainer import (
+from experiments import baselines, gradients, training, training_step
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.parts import Part, Parts, divide, load
+from experiments.harness import checkpoint, records
+from experiments.harness.command_line import to_words
+from experiments.harness.configuration import complete
+from experiments.harness.timing import compiled
+from experiments.problems.classifier import CELLS, VARIANTS, Classifier, evaluation, loss
+from experiments.problems.trainer import (
     Checkpoint,
     Rows,
     State,
@@ -40,7 +34,7 @@ from experiments.trainer import (
     resume,
     updating,
 )
-from experiments.training_data import Part, Parts, divide, load
+from experiments.reporting.tables import training_accuracy
 from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -326,7 +320,7 @@ def test_steps_are_timed(fresh):
 def test_table(fresh, tmp_path):
     given = ["--training", str(fresh / "training.csv")]
     given += ["--baselines", str(fresh / "baselines.csv")]
-    training_table.main([*given, "--output", str(tmp_path / "training_accuracy.csv")])
+    training_accuracy.main([*given, "--output", str(tmp_path / "training_accuracy.csv")])
     table = pd.read_csv(tmp_path / "training_accuracy.csv")
     assert list(table.trained) == [*baselines.BASELINES, *VARIANTS]
     assert "quasi-DEER, warm start" in (tmp_path / "training_accuracy.md").read_text()

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.datasets import DatasetError, read_ts
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.ts import read_ts
 
 FILE = """\
 # A comment

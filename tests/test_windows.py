@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import systems, windows
-from experiments.argru_model import ARGRU
+from experiments import windows
+from experiments.problems import systems
+from experiments.problems.argru import ARGRU
 from parallel_rnn import ELK, Jacobi, QuasiELK
 from tests.figure_scripts import draw
 
