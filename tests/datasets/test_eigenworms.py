@@ -21,7 +21,7 @@ from experiments.datasets.eigenworms import eigenworms
 from experiments.datasets.fetch import fetch_eigenworms
 from experiments.datasets.parts import DATASETS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COUNTS = {"EigenWorms_TRAIN.ts": 128, "EigenWorms_TEST.ts": 131}
 
 HEADER = """\

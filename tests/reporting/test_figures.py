@@ -12,7 +12,7 @@ from experiments import gru_accuracy, gru_scaling
 from experiments.problems import gru
 from tests.figure_scripts import draw
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = ("results", "style")
 FIGURES = sorted({path.stem for path in ROOT.glob("figures/*.py")} - set(SHARED))
 

@@ -37,7 +37,7 @@ from experiments.problems.trainer import (
 from experiments.reporting.tables import training_accuracy
 from tests.figure_scripts import draw
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMOKE = complete(ROOT, {"scale": "smoke"})["training"]
 EXACT = ("sequential", "deer", "quasi_deer")
 

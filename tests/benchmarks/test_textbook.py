@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "textbook.py"
+PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "textbook.py"
 DAMPING = 0.3
 
 

@@ -8,7 +8,7 @@ import pytest
 from experiments.harness.command_line import experiment_parser, read_settings, to_words
 from experiments.harness.configuration import defaults, read_schema
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = defaults(read_schema(ROOT))
 SECTIONS = {
     "gru_scaling": DEFAULTS["gru_scaling"],

@@ -19,7 +19,7 @@ from experiments.harness.configuration import (
 )
 from experiments.reporting import config_docs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = read_schema(ROOT)
 
 

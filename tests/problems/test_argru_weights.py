@@ -10,7 +10,7 @@ import pytest
 
 from experiments.problems.argru import ARGRU, WeightsError
 
-RELEASED = Path(__file__).resolve().parents[2] / "shared" / "reference" / "argru_released.npz"
+RELEASED = Path(__file__).resolve().parents[3] / "shared" / "reference" / "argru_released.npz"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from experiments.reporting.claim_list import ClaimsError
 from experiments.reporting.measures import MEASURES, NotMeasured, Source
 from experiments.reporting.tables import scaling_exponents, table_2
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LISTED = claim_list.read(ROOT)
 TEXT = (ROOT / "paper" / "claims.yaml").read_text(encoding="utf-8")
 ITEMS = {"Table 1", "Table 2", *(f"Figure {number}" for number in range(2, 9))}

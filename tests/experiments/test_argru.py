@@ -21,7 +21,7 @@ from experiments.problems.systems import System
 from experiments.reporting.tables import table_2
 from tests.figure_scripts import draw
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RELEASED = ROOT.parent / "shared" / "reference" / "argru_released.npz"
 TRAINING = argru_training.Settings(
     seed=0,

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from clones import (
+from pypdf import PdfReader
+
+from experiments.harness.configuration import archives
+from experiments.harness.sources import sources
+from experiments.reporting import archive
+from tests.clones import (
     ROOT,
     TINY,
     command,
@@ -22,11 +27,6 @@ from clones import (
     run_tiny,
     snakemake,
 )
-from pypdf import PdfReader
-
-from experiments.harness.configuration import archives
-from experiments.harness.sources import sources
-from experiments.reporting import archive
 
 LABELS = [*archives(ROOT), "tiny"]
 EXPERIMENT_RULES = (
