@@ -32,8 +32,8 @@ from jaxtyping import Array, Float
 
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import Parts, divide, load
-from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, largest_difference
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, largest_difference
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import Plan, compiled, interleaved, timed

@@ -27,6 +27,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import COMPLETED, NOT_CONVERGED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
 from experiments.harness.timing import compiled, timed
@@ -231,11 +232,11 @@ def parallel_row(method: str, window: int, found: Outcome, time_s: float) -> dic
     """What is kept of a parallel solve. Of one that failed there are no counts and no time."""
     row = {"method": method, "window": window}
     if not found.converged:
-        return {**row, "status": "not converged"}
+        return {**row, "status": NOT_CONVERGED}
     num_steps, num_windows = int(found.num_steps), int(found.num_windows)
     return {
         **row,
-        "status": "ok",
+        "status": COMPLETED,
         "num_steps": num_steps,
         "iterations_per_window": num_steps / num_windows,
         "time_s": time_s,
@@ -259,7 +260,8 @@ def solve_rows(settings: Settings, cases: Sequence[Case]) -> Iterator[list[dict]
     """For sequential evaluation, then each method and window: one row for every case."""
     sequential = program(settings, Sequential(), None, cases[0])
     yield [
-        {"method": "sequential", "status": "ok", "time_s": sequential(case)[1]} for case in cases
+        {"method": "sequential", "status": COMPLETED, "time_s": sequential(case)[1]}
+        for case in cases
     ]
     for method, window in product(settings.methods, settings.windows):
         run = program(settings, settings.solver(method), window, cases[0])

@@ -25,9 +25,9 @@ from experiments.gpu.compiler import CompilerError, check, compile_for, target_f
 from experiments.gpu.hlo import read_program
 from experiments.gpu.peak import gpu_name, peak_in_own_process
 from experiments.gpu.programs import Cell, program
-from experiments.gru_scaling import COMPLETED, describe_failure
 from experiments.harness.command_line import experiment_parser, positive_int, read_settings
 from experiments.harness.memory import ProgramMemory, program_memory
+from experiments.harness.outcome import COMPLETED, describe_failure
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 

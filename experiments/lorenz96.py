@@ -12,7 +12,6 @@ them at the best damping, a few at the others), and `lorenz96_iterates.csv`, som
 themselves. Only columns named `time...` differ between two runs with the same settings.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -25,6 +24,7 @@ import pandas as pd
 from jaxtyping import Array
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import stays_below_from
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
 from experiments.harness.timing import compiled, timed
@@ -124,17 +124,10 @@ def program(settings: Settings, method: str) -> Program:
     return measured
 
 
-def first_below(mad: np.ndarray, threshold: float) -> float:
-    """The first iteration from which on the MAD stays below; NaN if the last one is not."""
-    above = np.flatnonzero(~(mad < threshold))
-    iteration = 0 if len(above) == 0 else above[-1] + 1
-    return math.nan if iteration == len(mad) else float(iteration)
-
-
 def row(settings: Settings, method: str, damping: float, start: int, found: Solve) -> dict:
     """Counts and times of one solve: to the threshold, and to the end of its run."""
     iterations = len(found.mad) - 1
-    num_steps = first_below(found.mad, settings.threshold)
+    num_steps = stays_below_from(found.mad, settings.threshold)
     time_per_iteration_s = found.time_s / max(1, iterations)
     return {
         "method": method,

@@ -24,8 +24,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
 
-from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, describe_failure, largest_difference
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import (
+    COMPLETED,
+    NOT_CONVERGED,
+    describe_failure,
+    largest_difference,
+)
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import Plan, interleaved

@@ -17,18 +17,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import MISSED, REACHED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import compiled, timed
 from experiments.problems import systems
-from experiments.problems.argru import describe_weights
+from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.systems import System
 from parallel_rnn import (
     DEER,
@@ -44,7 +44,6 @@ from parallel_rnn import (
 
 EXPERIMENT = "windows"
 WHOLE, WINDOWS, SEQUENTIAL = "whole", "windows", "sequential"
-REACHED, MISSED = "reached", "not within the limit"
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def measure(settings: Settings, system: System, task: Task, run: Callable) -> di
 
 SYSTEMS: dict[str, Callable[[Settings], System]] = {
     "argru": lambda settings: systems.argru(
-        Path(settings.weights), settings.argru_length, settings.seed
+        ARGRU.load(settings.weights), settings.argru_length, settings.seed
     ),
     "lorenz96": lambda settings: systems.lorenz96(settings.lorenz96_length),
 }

@@ -106,6 +106,11 @@ class ARGRU(eqx.Module):
         return jnp.concatenate([(mean + deviation * noise)[None], hidden])
 
 
+def untrained(seed: int) -> ARGRU:
+    """The model with random weights that the training starts from."""
+    return ARGRU(key=jax.random.fold_in(jax.random.key(seed), 0))
+
+
 # Names of the arrays in a file of weights: those of the released weights.
 _PLACES: dict[str, Callable[[ARGRU], Array]] = {
     "weight_ih": lambda model: model.gru.weight_ih,

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from experiments.harness.command_line import experiment_parser, read_settings
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.problems.argru import ARGRU, HIDDEN_SIZE
+from experiments.problems.argru import ARGRU, HIDDEN_SIZE, untrained
 
 EXPERIMENT, SECTION = "argru_training", "argru.training"
 # The learning rate rises over this share of the updates, then falls to this share of itself.
@@ -87,11 +87,6 @@ def negative_log_likelihood(model: ARGRU, series: Float[Array, "T batch"]) -> Fl
     _, (mean, deviation) = jax.lax.scan(step, hidden, before)
     score = (series - mean) / deviation
     return jnp.mean(score**2 / 2 + jnp.log(deviation)) + math.log(2 * math.pi) / 2
-
-
-def untrained(seed: int) -> ARGRU:
-    """The model that the training starts from."""
-    return ARGRU(key=jax.random.fold_in(jax.random.key(seed), 0))
 
 
 def train(settings: Settings, progress: Progress) -> tuple[ARGRU, pd.DataFrame]:

@@ -1,7 +1,6 @@
 """The recurrences that methods are compared on, each with its inputs and its sequential answer."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -9,13 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from experiments.harness.outcome import PAPER_THRESHOLD
 from experiments.lorenz96 import deviation as summed_deviation
 from experiments.problems.argru import ARGRU
 from experiments.problems.lorenz96 import Lorenz96
 from parallel_rnn import AbstractSolver, Sequential, Solution, solve
 
-# The mean absolute deviation (MAD) below which the paper counts an iterate as the answer.
-PAPER_THRESHOLD = 0.1
 # Where the paper takes its picture of Lorenz96.
 LORENZ96_START = 7
 
@@ -63,12 +61,11 @@ def _evaluate(f: Callable, s0: Array, xs: Array | None, length: int) -> Array:
     return solve(f, s0, xs, Sequential(), length=length).value
 
 
-def argru(weights: Path, length: int, seed: int) -> System:
-    """The autoregressive GRU of a file of weights, on noise that the seed draws.
+def argru(model: ARGRU, length: int, seed: int) -> System:
+    """The autoregressive GRU on noise that the seed draws.
 
     The deviation is that of the output x, averaged over the steps.
     """
-    model = ARGRU.load(weights)
     start = model.initial_state()
     noise = jax.random.normal(jax.random.key(seed), (length,), start.dtype)
     return answered(model, start, noise, length, output_deviation, PAPER_THRESHOLD)

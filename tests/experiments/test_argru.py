@@ -15,8 +15,10 @@ import pytest
 from experiments import argru, argru_sweep
 from experiments.harness.command_line import to_words
 from experiments.harness.configuration import complete
-from experiments.problems import argru_training
-from experiments.problems.argru import ARGRU
+from experiments.harness.outcome import first_below
+from experiments.problems import argru_training, systems
+from experiments.problems.argru import ARGRU, untrained
+from experiments.problems.search import SOLVERS, deviations, search
 from experiments.problems.systems import System
 from experiments.reporting.tables import table_2
 from tests.figure_scripts import draw
@@ -101,7 +103,7 @@ def test_training_lowers_the_loss_and_counts_every_update():
     assert list(table["length"]) == [30] * 60 + [60] * 55
     losses = np.asarray(table["loss_nats_per_step"])
     assert losses[-10:].mean() < 0.5 * losses[:10].mean()
-    assert jax.tree.structure(model) == jax.tree.structure(argru_training.untrained(0))
+    assert jax.tree.structure(model) == jax.tree.structure(untrained(0))
 
 
 def test_a_wave_is_described():
@@ -114,13 +116,6 @@ def test_a_wave_is_described():
 
 
 # Convergence and sweep
-
-
-@pytest.mark.parametrize(
-    ("mad", "found"), [([3.0, np.inf, 0.05, 0.2, 0.01], 2), ([0.0], 0), ([np.nan, 0.1], None)]
-)
-def test_first_below(mad, found):
-    assert argru.first_below(np.array(mad), 0.1) == found
 
 
 @pytest.mark.parametrize("last", [3, 99, 100, 101, 5000])
@@ -161,7 +156,7 @@ def test_iterates_begin_with_the_sequential_output(fresh):
     outputs = {key: cells.output.values for key, cells in table.groupby(["method", "iteration"])}
     truth = outputs["sequential", 0]
     assert list(table.step.iloc[: len(truth)]) == list(range(1, 301, 3))
-    assert set(outputs) == {("sequential", 0), *product(argru.SOLVERS, (1, 10))}
+    assert set(outputs) == {("sequential", 0), *product(SOLVERS, (1, 10))}
     for method in ("deer", "quasi_deer"):
         np.testing.assert_allclose(outputs[method, 1][:1], truth[:1], atol=1e-4)
         np.testing.assert_allclose(outputs[method, 10][:4], truth[:4], atol=1e-4)
@@ -169,7 +164,7 @@ def test_iterates_begin_with_the_sequential_output(fresh):
 
 def test_times_are_of_all_methods_in_turns(fresh):
     table = pd.read_csv(fresh / "argru_times.csv")
-    assert list(table.method) == 2 * ["sequential", *argru.SOLVERS]
+    assert list(table.method) == 2 * ["sequential", *SOLVERS]
     assert (table.time_s > 0).all()
     assert table[table.method == "sequential"].run_steps.isna().all()
     assert table[table.method != "sequential"].run_steps.between(1, 10).all()
@@ -217,12 +212,12 @@ def test_two_runs_give_the_same_numbers(fresh, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not RELEASED.exists(), reason="the released weights are not beside this folder")
 def test_released_weights_give_the_order_of_the_paper():
-    system = argru.rolled_out(ARGRU.load(RELEASED), 10_000, seed=0)
+    system = systems.argru(ARGRU.load(RELEASED), 10_000, seed=0)
     dampings = {"elk": 1e-6, "quasi_elk": 1e-2, "deer": 0.0, "quasi_deer": 0.0}
     counts = {}
     for method, damping in dampings.items():
-        run = argru.search(method, 1e-6, 10_000, System.mad)
-        counts[method] = argru.first_below(argru.deviations(run, system, damping), 0.1)
+        run = search(method, 1e-6, 10_000, System.mad)
+        counts[method] = first_below(deviations(run, system, damping), 0.1)
     assert counts["elk"] < counts["quasi_elk"] < counts["deer"] < counts["quasi_deer"]
     assert 10 * counts["elk"] <= counts["deer"]
 
@@ -246,7 +241,7 @@ def test_table_says_what_was_not_found():
     times = pd.DataFrame(
         [
             {"method": "sequential", "run_steps": math.nan, "time_s": 0.002},
-            *({"method": name, "run_steps": 50, "time_s": 0.1} for name in argru.SOLVERS),
+            *({"method": name, "run_steps": 50, "time_s": 0.1} for name in SOLVERS),
         ]
     )
     table = table_2.tabulate(solves, times).set_index("method")
@@ -271,7 +266,7 @@ def test_table_is_written_in_all_formats(fresh, tmp_path):
     output = tmp_path / "table_2.csv"
     given = ["--solves", str(fresh / "argru.csv"), "--times", str(fresh / "argru_times.csv")]
     table_2.main([*given, "--output", str(output)])
-    assert list(pd.read_csv(output).method) == ["sequential", *argru.SOLVERS]
+    assert list(pd.read_csv(output).method) == ["sequential", *SOLVERS]
     markdown = output.with_suffix(".md").read_text()
     assert markdown.splitlines()[0].startswith("| method | iterations")
     assert r"\toprule" in output.with_suffix(".tex").read_text()

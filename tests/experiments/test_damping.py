@@ -84,7 +84,7 @@ def test_figure(fresh):
 
 @pytest.fixture(scope="module")
 def system(weights):
-    return systems.argru(weights, 40, 0)
+    return systems.argru(ARGRU.load(weights), 40, 0)
 
 
 def settings(**changes):

@@ -154,16 +154,6 @@ def test_time_limit_cuts_repetitions_then_seeds(tmp_path):
     assert list(table.seed) == [0] * 3 and list(table.repetition) == [0] * 3
 
 
-@pytest.mark.parametrize("place", [0, 12_345])
-def test_largest_difference_sees_nan_and_every_piece(place):
-    reference = np.zeros((20_001, 1, 2), np.float32)
-    values = np.zeros_like(reference)
-    values[place, 0, 1] = -0.5
-    assert gru_scaling.largest_difference(reference, jnp.asarray(values)) == 0.5
-    values[place, 0, 1] = np.nan
-    assert np.isnan(gru_scaling.largest_difference(reference, jnp.asarray(values)))
-
-
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

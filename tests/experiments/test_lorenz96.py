@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments import lorenz96
+from experiments.harness.outcome import stays_below_from
 from experiments.problems.lorenz96 import Lorenz96, deviation
 from tests.figure_scripts import draw
 
@@ -103,15 +104,6 @@ def test_deviation_sums_over_the_variables():
 # Iterations
 
 
-@pytest.mark.parametrize(
-    ("mad", "expected"),
-    [([3, 0.05, 3, 0.05, 0.01], 3), ([0.01], 0), ([3, 2], None), ([math.inf, 0.09], 1)],
-)
-def test_first_below_is_from_where_on_it_stays_below(mad, expected):
-    found = lorenz96.first_below(np.array(mad), 0.1)
-    assert math.isnan(found) if expected is None else found == expected
-
-
 @pytest.mark.parametrize(("method", "most"), [("elk", 200), ("quasi_elk", 550)])
 def test_iterations_of_the_paper(method, most):
     settings = settings_of_the_paper()
@@ -119,7 +111,7 @@ def test_iterations_of_the_paper(method, most):
     start = model.starts(1)[0]
     expected = jax.jit(lambda s: model.states(s, settings.length))(start)
     found = lorenz96.program(settings, method)(start, expected, settings.best(method))
-    assert lorenz96.first_below(found.mad, settings.threshold) <= most
+    assert stays_below_from(found.mad, settings.threshold) <= most
     assert found.mad[0] > 10  # zeros
 
 

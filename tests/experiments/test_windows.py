@@ -96,7 +96,7 @@ def settings(weights, **changes):
 
 
 def jacobi_row(chosen):
-    system = systems.argru(chosen.weights, chosen.argru_length, chosen.seed)
+    system = systems.argru(ARGRU.load(chosen.weights), chosen.argru_length, chosen.seed)
     task = windows.Task("argru", "whole", "jacobi", 30, Jacobi(rtol=1e-6, atol=1e-6))
     return windows.measure(chosen, system, task, windows.program(chosen, system, task))
 

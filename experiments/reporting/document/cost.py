@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from experiments.gru_scaling import COMPLETED, OUT_OF_MEMORY
+from experiments.harness.outcome import COMPLETED, OUT_OF_MEMORY
 from experiments.reporting.document.source import Source, largest, median, pick, ratio, rows
 from experiments.reporting.format import count, quantity, seconds, share, size, span
 from experiments.reporting.tables import scaling_exponents

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from experiments.problems.systems import PAPER_THRESHOLD
+from experiments.harness.outcome import PAPER_THRESHOLD
 from experiments.reporting.document.source import (
     Source,
     largest,

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from experiments.harness.outcome import REACHED
 from experiments.reporting.measures.measurement import (
     Column,
     Measurement,
@@ -18,8 +19,6 @@ from experiments.reporting.measures.measurement import (
     number,
     power,
 )
-
-REACHED = "reached"
 
 
 def windows_work_ratio(source: Source, system: str) -> Measurement:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, OUT_OF_MEMORY
 from experiments.harness.command_line import csv_path
+from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, OUT_OF_MEMORY
 from experiments.reporting.tables.layout import MISSING, write_tables
 
 TIME = "time per iteration"
