@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from experiments.harness.outcome import PAPER_THRESHOLD
-from experiments.lorenz96 import deviation as summed_deviation
 from experiments.problems.argru import ARGRU
 from experiments.problems.lorenz96 import Lorenz96
+from experiments.problems.lorenz96 import deviation as summed_deviation
 from parallel_rnn import AbstractSolver, Sequential, Solution, solve
 
 # Where the paper takes its picture of Lorenz96.

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from experiments.harness.configuration import fault
-from experiments.reporting.measures import MEASURES, Source
+from experiments.reporting.measures.measurement import Source
+from experiments.reporting.measures.registry import MEASURES
 
 Entry = Mapping[str, Any]
 

@@ -21,8 +21,8 @@ import pandas as pd
 from experiments.harness.command_line import csv_path
 from experiments.reporting import claim_list
 from experiments.reporting.claim_list import ClaimList, ClaimsError, Entry
-from experiments.reporting.measures import MEASURES, Measurement, NotMeasured, Source
-from experiments.reporting.measures.measurement import label
+from experiments.reporting.measures.measurement import Measurement, NotMeasured, Source, label
+from experiments.reporting.measures.registry import MEASURES
 from experiments.reporting.tables.layout import MISSING, write_tables
 
 REPRODUCED = "reproduced"

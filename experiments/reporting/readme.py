@@ -22,7 +22,7 @@ import pandas as pd
 from experiments.harness.records import write_atomically
 from experiments.reporting import claim_list, claims
 from experiments.reporting.archive import PROVENANCE, folders
-from experiments.reporting.measures import Source
+from experiments.reporting.measures.measurement import Source
 from experiments.reporting.tables.layout import to_markdown
 
 # The figures that README.md shows: the only pictures that are committed.

@@ -11,7 +11,8 @@ import yaml
 
 from experiments.reporting import claim_list, claims, readme
 from experiments.reporting.claim_list import ClaimsError
-from experiments.reporting.measures import MEASURES, NotMeasured, Source
+from experiments.reporting.measures.measurement import NotMeasured, Source
+from experiments.reporting.measures.registry import MEASURES
 from experiments.reporting.tables import scaling_exponents, table_2
 
 ROOT = Path(__file__).resolve().parents[2]
