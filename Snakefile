@@ -33,17 +33,14 @@ include: "rules/paper.smk"
 include: "rules/targets.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
-    """Every figure and table, and the results they need (what a call without a target makes)."""
     default_target: True
     input:
         rules.figures.input,
         rules.tables.input,
         rules.report.input,
+    """Every figure and table, and the results they need (what a call without a target makes)."""
+    localrule: True
 
 
 onstart:

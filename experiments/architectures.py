@@ -33,6 +33,7 @@ from jaxtyping import Array, Float
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import Parts, divide, load
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS, WINDOWED
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, largest_difference
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
@@ -40,14 +41,9 @@ from experiments.harness.timing import Plan, compiled, interleaved, timed
 from experiments.problems.lyapunov import spectrum
 from experiments.problems.watch_classifier import Classifier, accuracy, fit, whole
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
     BlockDiagonal,
-    Jacobi,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
     solve,
 )
@@ -62,6 +58,7 @@ from parallel_rnn.cells import (
 )
 
 EXPERIMENT = "architectures"
+BLOCKS = "block_quasi_deer"
 # People whose recordings choose nothing here, and people whose recordings are classified.
 VALIDATION_PEOPLE, TEST_PEOPLE = 2, 2
 # Updates at the end of the training whose mean loss is told.
@@ -151,19 +148,16 @@ class Outcome(NamedTuple):
 def methods(settings: Settings, parts: int) -> dict[str, Method]:
     """The chosen methods that make sense for a state of so many parts."""
     limits: dict[str, Any] = {"rtol": settings.tolerance, "atol": settings.tolerance}
-    known = {
-        "jacobi": Method(Jacobi(**limits)),
-        "deer": Method(DEER(**limits)),
-        "quasi_deer": Method(QuasiDEER(**limits)),
-        "block_quasi_deer": Method(QuasiDEER(transition=BlockDiagonal(parts), **limits)),
-        "elk": Method(ELK(settings.elk_damping, **limits)),
-        "quasi_elk": Method(QuasiELK(settings.quasi_elk_damping, **limits)),
-        "windowed_deer": Method(DEER(**limits), settings.window),
-        "windowed_quasi_deer": Method(QuasiDEER(**limits), settings.window),
-    }
-    if parts == 1:
-        del known["block_quasi_deer"]  # its blocks are the diagonal
-    return {name: method for name, method in known.items() if name in settings.methods}
+    dampings = {"elk": [settings.elk_damping], "quasi_elk": [settings.quasi_elk_damping]}
+    blocks = {BLOCKS: {"transition": BlockDiagonal(parts)}}
+    # Blocks of one number are the diagonal.
+    names = [name for name in settings.methods if name != BLOCKS or parts > 1]
+    found = {}
+    for name in names:
+        chosen = METHODS[name]
+        solver = chosen.build(*dampings.get(name, []), **limits, **blocks.get(name, {}))
+        found[name] = Method(solver, settings.window if chosen.kind == WINDOWED else None)
+    return found
 
 
 def program(settings: Settings, method: Method, cell: Any, xs: Array) -> Callable[..., Outcome]:

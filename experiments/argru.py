@@ -31,7 +31,7 @@ from experiments.harness.records import RunRecord, write_beside, write_results
 from experiments.harness.timing import Plan, interleaved, timed
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights, untrained
-from experiments.problems.search import SOLVERS, deviations, like, search, summarise
+from experiments.problems.search import COMPARED, deviations, like, search, summarise
 from experiments.problems.systems import System
 from parallel_rnn import Sequential
 
@@ -79,7 +79,7 @@ def converge(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row a solve, and the MAD against iterations."""
     rows, curves = [], []
-    for method in SOLVERS:
+    for method in COMPARED:
         run = search(method, settings.tolerance, settings.max_steps, System.mad)
         damping = settings.damping(method)
         for kind, model in models.items():
@@ -107,7 +107,7 @@ def pictures(settings: Settings, model: ARGRU) -> pd.DataFrame:
         return states[::stride, 0]
 
     shown = [_picture("sequential", 0, output(system, system.answer), stride)]
-    for method in SOLVERS:
+    for method in COMPARED:
         run = search(method, settings.tolerance, max(settings.iterates), output)
         kept, num_steps = run(system, like(system, settings.damping(method)))
         for iteration in settings.iterates:
@@ -128,7 +128,7 @@ def measure_times(settings: Settings, model: ARGRU) -> pd.DataFrame:
     system = systems.argru(model, settings.length, seed=0)
     sequential = eqx.filter_jit(lambda system: system.solve(Sequential()).value)
     calls: dict[str, Callable[[], Any]] = {"sequential": partial(sequential, system)}
-    for method in SOLVERS:
+    for method in COMPARED:
         run = search(method, settings.tolerance, settings.timed_steps, trace=None)
         calls[method] = partial(run, system, like(system, settings.damping(method)))
     # The first call compiles. A method that is done before has made fewer iterations.
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     trained = ARGRU.load(weights)
     models = {"untrained": untrained(settings.untrained_seed), "trained": trained}
-    with Progress(len(SOLVERS) + 2, "AR GRU") as progress:
+    with Progress(len(COMPARED) + 2, "AR GRU") as progress:
         table, curves = converge(settings, models, progress)
         write_beside(output, "mad", curves)
         write_beside(output, "iterates", pictures(settings, trained))

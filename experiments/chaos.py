@@ -27,6 +27,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
@@ -35,19 +36,14 @@ from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.lorenz96 import Lorenz96
 from experiments.problems.lyapunov import Spectrum, spectrum
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
     solve,
 )
 from parallel_rnn.cells import ElmanCell
 
 EXPERIMENT = "chaos"
-METHODS = ("deer", "quasi_deer", "elk", "quasi_elk")
 # Steps after which Lorenz96 is on its attractor, and between the starts of two draws.
 LORENZ96_BURN_IN = 5000
 LORENZ96_APART = 1000
@@ -75,12 +71,8 @@ class Settings:
 
     def solver(self, method: str) -> AbstractSolver:
         """A method with its damping."""
-        return {
-            "deer": DEER(),
-            "quasi_deer": QuasiDEER(),
-            "elk": ELK(self.elk_damping),
-            "quasi_elk": QuasiELK(self.quasi_elk_damping),
-        }[method]
+        damping = {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method)
+        return METHODS[method].build(*([] if damping is None else [damping]))
 
     def key(self, *numbers: int) -> Array:
         """A key of its own for each list of numbers."""

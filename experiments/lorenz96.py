@@ -24,24 +24,20 @@ import pandas as pd
 from jaxtyping import Array
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
 from experiments.harness.outcome import stays_below_from
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
 from experiments.harness.timing import compiled, timed
 from experiments.problems.lorenz96 import Lorenz96, deviation
-from parallel_rnn import DEER, ELK, AbstractSolver, QuasiDEER, QuasiELK, solve
+from parallel_rnn import solve
 
 EXPERIMENT = "lorenz96"
 # Solves run until their residuals are down to rounding. Any other tolerance would stop them at a
 # trajectory that fits every step but has left the true one: the system is chaotic.
 EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 0.0}
-SOLVERS: dict[str, Callable[[Any], AbstractSolver]] = {
-    "elk": lambda damping: ELK(damping, **EXACT),
-    "quasi_elk": lambda damping: QuasiELK(damping, **EXACT),
-    "deer": lambda damping: DEER(**EXACT),
-    "quasi_deer": lambda damping: QuasiDEER(**EXACT),
-}
 DAMPED = ("elk", "quasi_elk")
+COMPARED = (*DAMPED, "deer", "quasi_deer")
 
 
 @dataclass(frozen=True)
@@ -95,11 +91,12 @@ def program(settings: Settings, method: str) -> Program:
     model = Lorenz96(settings.dim, settings.forcing)
 
     def run(start: Array, expected: Array, damping: Array) -> tuple[tuple[Array, Array], Array]:
+        given = (damping,) if method in DAMPED else ()
         solution = solve(
             model,
             start,
             None,
-            SOLVERS[method](damping),
+            METHODS[method].build(*given, **EXACT),
             length=settings.length,
             guess="zeros",
             window=None,
@@ -190,8 +187,8 @@ def measure(settings: Settings) -> dict[str, pd.DataFrame]:
     shown = every[settings.iterates_start], answers[settings.iterates_start]
     thinned = np.asarray(shown[1][:: settings.iterates_stride])
     convergence, pictures = [], [_tabulate(settings, "sequential", 0, thinned)]
-    with Progress(len(SOLVERS), "Lorenz96") as progress:
-        for method in SOLVERS:
+    with Progress(len(COMPARED), "Lorenz96") as progress:
+        for method in COMPARED:
             run = program(settings, method)
             for damping, index in product(settings.swept(method), range(settings.starts)):
                 found = run(every[index], answers[index], damping)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
 from experiments.harness.outcome import MISSED, REACHED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
@@ -31,18 +32,13 @@ from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.systems import System
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
-    Jacobi,
-    Picard,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
 )
 
 EXPERIMENT = "windows"
+COMPARED = ("jacobi", "picard", "quasi_deer", "deer", "quasi_elk", "elk")
 WHOLE, WINDOWS, SEQUENTIAL = "whole", "windows", "sequential"
 
 
@@ -77,15 +73,11 @@ class Task(NamedTuple):
 
 def methods(tolerance: float, dampings: tuple[float, float]) -> dict[str, AbstractSolver]:
     """All methods, ELK and quasi-ELK with these dampings."""
-    limits: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
     elk, quasi_elk = dampings
+    given = {"quasi_elk": [quasi_elk], "elk": [elk]}
     return {
-        "jacobi": Jacobi(**limits),
-        "picard": Picard(**limits),
-        "quasi_deer": QuasiDEER(**limits),
-        "deer": DEER(**limits),
-        "quasi_elk": QuasiELK(quasi_elk, **limits),
-        "elk": ELK(elk, **limits),
+        name: METHODS[name].build(*given.get(name, []), rtol=tolerance, atol=tolerance)
+        for name in COMPARED
     }
 
 

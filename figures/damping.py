@@ -222,7 +222,7 @@ def legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7)
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     (record,) = found.records
     table, radii = found.table, found.beside("radius")

@@ -1,22 +1,19 @@
 # The report: the numbers in its text, and its PDF.
 
 
-localrules:
-    write_numbers,
-    compile_report,
-
-
 rule write_numbers:
-    """Every number in the text of the report, from the results of a source."""
     input:
         results=all_results,
-        sources=experiment_sources("reporting.document.numbers"),
     output:
         "figures/out/{source}/numbers.json",
     log:
         "logs/{source}/figures/numbers.log",
+    """Every number in the text of the report, from the results of a source."""
+    localrule: True
     conda:
         "../environment.yml"
+    params:
+        code=code("experiments.reporting.document.numbers"),
     message:
         "Writing the numbers of the report"
     shell:
@@ -25,13 +22,11 @@ rule write_numbers:
 
 
 rule compile_report:
-    """The report as PDF: text, figures and tables of a source."""
     input:
         numbers="figures/out/{source}/numbers.json",
-        figures=report_figures,
-        tables=report_tables,
+        figures=report_files(FIGURES, ".pdf"),
+        tables=report_files(TABLES, ".md"),
         text=["paper/report.typ", "paper/style.typ", "paper/references.bib"],
-        sources="experiments/reporting/document/compile.py",
     output:
         report(
             "figures/out/{source}/report.pdf",
@@ -41,8 +36,12 @@ rule compile_report:
         ),
     log:
         "logs/{source}/figures/report.log",
+    """The report as PDF: text, figures and tables of a source."""
+    localrule: True
     conda:
         "../environment.yml"
+    params:
+        code=code("experiments.reporting.document.compile"),
     message:
         "Setting the report"
     shell:

@@ -17,8 +17,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from experiments.gpu.programs import FORWARD, GRADIENT, SOLVERS, Cell, program
+from experiments.gpu.programs import FORWARD, GRADIENT, ROLLED_OUT, Cell, program
 from experiments.harness.command_line import positive_int, to_words
+from experiments.harness.methods import selected
 from experiments.problems.gru import normal_inputs, untrained_gru
 
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.gpu.peak")
     for name in ("batch", "dim", "length", "window"):
         parser.add_argument(f"--{name}", type=positive_int, required=True)
-    parser.add_argument("--method", choices=("sequential", *SOLVERS), required=True)
+    parser.add_argument("--method", choices=selected(ROLLED_OUT), required=True)
     parser.add_argument("--derivative", choices=(FORWARD, GRADIENT), required=True)
     stats = run(Cell(**vars(parser.parse_args(arguments))))
     if stats is None or "peak_bytes_in_use" not in stats:

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from experiments.harness import methods as registry
 from experiments.problems.gru import (
     METHODS,
     WHOLE_SEQUENCE,
@@ -14,16 +15,7 @@ from experiments.problems.gru import (
     cell_shapes,
     newton,
 )
-from parallel_rnn import (
-    DEER,
-    ELK,
-    AbstractAdjoint,
-    AbstractSolver,
-    ImplicitAdjoint,
-    IteratedAdjoint,
-    QuasiDEER,
-    QuasiELK,
-)
+from parallel_rnn import AbstractAdjoint, ImplicitAdjoint, IteratedAdjoint
 
 FORWARD, GRADIENT = "forward", "gradient"
 
@@ -39,14 +31,10 @@ class Cell(NamedTuple):
     window: int
 
 
-# Memory depends on neither tolerance nor damping, so these are the defaults or the paper's.
-SOLVERS: dict[str, AbstractSolver] = {
-    "deer": DEER(),
-    "quasi_deer": QuasiDEER(),
-    "elk": ELK(1e-6),
-    "quasi_elk": QuasiELK(1e-2),
-    "windowed_deer": DEER(),
-}
+# Memory depends on neither tolerance nor damping, so any damping does.
+DAMPING = 1e-2
+# The kinds of methods that roll a GRU out.
+ROLLED_OUT = (registry.SEQUENTIAL, registry.UNDAMPED, registry.DAMPED, registry.WINDOWED)
 
 
 def program(cell: Cell) -> tuple[Callable[[Any, jax.Array], Any], tuple[Any, Any]]:
@@ -72,9 +60,11 @@ def program(cell: Cell) -> tuple[Callable[[Any, jax.Array], Any], tuple[Any, Any
 def _roll_out(cell: Cell, gru: Any, start: jax.Array, inputs: jax.Array) -> Rollout:
     if cell.method == "sequential":
         return METHODS["sequential"](gru, start, inputs, 0.0)
-    options = {"window": cell.window} if cell.method == "windowed_deer" else WHOLE_SEQUENCE
+    method = registry.METHODS[cell.method]
+    solver = method.build(DAMPING) if method.kind == registry.DAMPED else method.build()
+    options = {"window": cell.window} if method.kind == registry.WINDOWED else WHOLE_SEQUENCE
     adjoint = adjoint_like(cell.method, options["window"])
-    return newton(SOLVERS[cell.method], gru, start, inputs, adjoint=adjoint, **options)
+    return newton(solver, gru, start, inputs, adjoint=adjoint, **options)
 
 
 def adjoint_like(method: str, window: int | None) -> AbstractAdjoint:

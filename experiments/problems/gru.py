@@ -1,4 +1,4 @@
-"""The models that the experiments evaluate, and the methods that evaluate them.
+"""The untrained GRU, and the methods that roll a batch of it out.
 
 Arrays are time first, then batch: the layout in which `jax.lax.scan` reads and
 writes the whole batch of a step in one piece.
@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from parallel_rnn import DEER, RESULTS, AbstractSolver, QuasiDEER, solve
+from experiments.harness import methods as registry
+from parallel_rnn import RESULTS, AbstractSolver, solve
 from parallel_rnn.cells import GRUCell
 
 # Options of `solve` with which the paper evaluates a method.
@@ -68,20 +69,19 @@ def sequential(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> 
     return Rollout(states, None, jnp.array(True))
 
 
-def deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
-    """Full Newton on the whole sequence, from a guess of zeros."""
-    return newton(DEER(atol=tolerance, rtol=0.0), cell, start, inputs, **WHOLE_SEQUENCE)
+def undamped(name: str) -> Method:
+    """A registered method on the whole sequence, from a guess of zeros."""
 
+    def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+        solver = registry.METHODS[name].build(atol=tolerance, rtol=0.0)
+        return newton(solver, cell, start, inputs, **WHOLE_SEQUENCE)
 
-def quasi_deer(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
-    """Newton with the Jacobian's diagonal on the whole sequence, from a guess of zeros."""
-    return newton(QuasiDEER(atol=tolerance, rtol=0.0), cell, start, inputs, **WHOLE_SEQUENCE)
+    return method
 
 
 METHODS: dict[str, Method] = {
-    "sequential": sequential,
-    "deer": deer,
-    "quasi_deer": quasi_deer,
+    registry.SEQUENTIAL: sequential,
+    **{name: undamped(name) for name in registry.selected([registry.UNDAMPED])},
 }
 
 

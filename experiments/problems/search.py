@@ -8,17 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from experiments.harness.methods import DAMPED, METHODS
 from experiments.harness.outcome import PAPER_THRESHOLD, first_below
 from experiments.problems.systems import System
-from parallel_rnn import DEER, ELK, AbstractSolver, QuasiDEER, QuasiELK
 
-# (λ, tolerance) -> method. The tolerance is absolute and relative.
-SOLVERS: dict[str, Callable[[Any, float], AbstractSolver]] = {
-    "deer": lambda damping, tolerance: DEER(rtol=tolerance, atol=tolerance),
-    "quasi_deer": lambda damping, tolerance: QuasiDEER(rtol=tolerance, atol=tolerance),
-    "elk": lambda damping, tolerance: ELK(damping, rtol=tolerance, atol=tolerance),
-    "quasi_elk": lambda damping, tolerance: QuasiELK(damping, rtol=tolerance, atol=tolerance),
-}
+# The methods that the paper compares.
+COMPARED = ("deer", "quasi_deer", "elk", "quasi_elk")
 
 Search = Callable[[System, Float[Array, ""]], tuple[Array, Int[Array, ""]]]
 
@@ -43,7 +38,9 @@ def search(
     @eqx.filter_jit
     def run(system: System, damping: Array) -> tuple[Array, Array]:
         keep = None if trace is None else _on_states(trace, system)
-        solver = SOLVERS[method](damping, tolerance)
+        chosen = METHODS[method]
+        given = (damping,) if chosen.kind == DAMPED else ()
+        solver = chosen.build(*given, rtol=tolerance, atol=tolerance)
         solution = system.solve(solver, window=None, guess="zeros", max_steps=max_steps, trace=keep)
         return solution.trace, solution.stats["num_steps"]
 

@@ -18,7 +18,7 @@ import pandas as pd
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import load, splits
 from experiments.harness.progress import Progress
-from experiments.harness.sources import sources
+from experiments.harness.sources import Sources
 from experiments.problems.classifier import Classifier
 from experiments.problems.trainer import (
     Checkpoint,
@@ -49,10 +49,8 @@ def checkpoints(output: Path) -> Iterator[Path]:
 
 def identify(settings: Settings, experiment: str, split: int) -> str:
     """A checksum of what a run depends on: its settings and the code."""
-    digest = hashlib.sha256(json.dumps([asdict(settings), split]).encode())
-    for name in sources(_REPOSITORY, f"experiments.{experiment}"):
-        digest.update((_REPOSITORY / name).read_bytes())
-    return digest.hexdigest()
+    code = Sources(_REPOSITORY).digest(f"experiments.{experiment}")
+    return hashlib.sha256(json.dumps([asdict(settings), split, code]).encode()).hexdigest()
 
 
 def train(

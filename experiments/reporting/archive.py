@@ -22,26 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from experiments.catalogue import EXPERIMENTS
 from experiments.harness.records import describe_commit, read_records
 
-# The results of a whole run. Their further tables begin with their names.
-EXPERIMENTS = (
-    "gru_scaling",
-    "gpu_memory",
-    "gru_accuracy",
-    "argru",
-    "argru_sweep",
-    "lorenz96",
-    "chaos",
-    "damping",
-    "windows",
-    "wide",
-    "architectures",
-    "training",
-    "training_step",
-    "baselines",
-    "gradients",
-)
+# The experiments. Their further tables begin with their names.
+NAMES = tuple(one.name for one in EXPERIMENTS)
 PROVENANCE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Facts of each record that the provenance gathers: its own name for them, and the record's.
@@ -89,7 +74,7 @@ def promote(
 
 def describe(folder: Path) -> dict[str, Any]:
     """Where the results in a folder come from. Names no machine, user or path."""
-    records = {name: read_records(folder / f"{name}.csv") for name in EXPERIMENTS}
+    records = {name: read_records(folder / f"{name}.csv") for name in NAMES}
     everything = [record for several in records.values() for record in several]
     return {
         "promoted_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -143,10 +128,10 @@ def _new_folder(root: Path, label: str) -> Path:
 def _collected_results(root: Path, scale: str, other_scales: Mapping[str, str]) -> list[Path]:
     """All files of fresh runs, if they have the results of every experiment."""
     for name in other_scales:
-        if name not in EXPERIMENTS:
-            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(EXPERIMENTS)}.")
+        if name not in NAMES:
+            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(NAMES)}.")
     found = []
-    for name in EXPERIMENTS:
+    for name in NAMES:
         fresh = root / "results" / "fresh" / other_scales.get(name, scale)
         for path in (fresh / f"{name}.csv", fresh / f"{name}.json"):
             if not path.is_file():
@@ -162,7 +147,7 @@ def _collected_results(root: Path, scale: str, other_scales: Mapping[str, str]) 
 
 def _owner(path: Path) -> str:
     """The experiment that a file belongs to: the longest name that its own begins with."""
-    return max((name for name in EXPERIMENTS if path.stem.startswith(name)), key=len)
+    return max((name for name in NAMES if path.stem.startswith(name)), key=len)
 
 
 def _distinct(values: list[Any]) -> list[Any]:

@@ -1,16 +1,16 @@
 """paper/claims.yaml: read and checked. Every fault is one sentence that names the claim."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from experiments.catalogue import targets
 from experiments.harness.configuration import fault
-from experiments.reporting.measures.measurement import Source
 from experiments.reporting.measures.registry import MEASURES
+from experiments.reporting.results import Results
 
 Entry = Mapping[str, Any]
 
@@ -75,16 +75,10 @@ def read(root: Path) -> ClaimList:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ClaimsError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from None
-    return check(content, rules(root))
+    return check(content)
 
 
-def rules(root: Path) -> set[str]:
-    """The names of all rules of the workflow."""
-    texts = (path.read_text(encoding="utf-8") for path in root.glob("rules/*.smk"))
-    return {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
-
-
-def check(content: Any, known_rules: set[str]) -> ClaimList:
+def check(content: Any) -> ClaimList:
     """Refuses what cannot be measured or judged, in one sentence."""
     wrong = fault(content, SCHEMA)
     if wrong is not None:
@@ -92,7 +86,7 @@ def check(content: Any, known_rules: set[str]) -> ClaimList:
     listed = [*content["claims"], *content["findings"]]
     names = [entry["id"] for entry in listed]
     for entry in listed:
-        wrong = next(_faults(entry, known_rules), None)
+        wrong = next(_faults(entry), None)
         if wrong is not None:
             raise ClaimsError(f"claims.yaml, {entry['id']}: {wrong}.")
         if names.count(entry["id"]) > 1:
@@ -100,9 +94,9 @@ def check(content: Any, known_rules: set[str]) -> ClaimList:
     return ClaimList(content["claims"], content["findings"])
 
 
-def _faults(entry: Entry, known_rules: set[str]) -> Iterator[str]:
-    if entry["rule"] not in known_rules:
-        yield f"there is no rule {entry['rule']} in rules/*.smk"
+def _faults(entry: Entry) -> Iterator[str]:
+    if entry["rule"] not in targets():
+        yield f"there is no target {entry['rule']} in experiments/catalogue.py"
     if entry["measure"] not in MEASURES:
         yield f"there is no measure {entry['measure']}; there are {', '.join(sorted(MEASURES))}"
     else:
@@ -116,6 +110,6 @@ def _faults(entry: Entry, known_rules: set[str]) -> Iterator[str]:
 
 def _argument_faults(measure: Callable, entry: Entry) -> Iterator[str]:
     try:
-        inspect.signature(measure).bind(Source(Path()), **entry.get("arguments", {}))
+        inspect.signature(measure).bind(Results(Path()), **entry.get("arguments", {}))
     except TypeError as error:
         yield f"the arguments of {entry['measure']} do not fit: {error}"

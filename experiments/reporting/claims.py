@@ -21,8 +21,10 @@ import pandas as pd
 from experiments.harness.command_line import csv_path
 from experiments.reporting import claim_list
 from experiments.reporting.claim_list import ClaimList, ClaimsError, Entry
-from experiments.reporting.measures.measurement import Measurement, NotMeasured, Source, label
+from experiments.reporting.labels import label
+from experiments.reporting.measures.measurement import Measurement
 from experiments.reporting.measures.registry import MEASURES
+from experiments.reporting.results import NotMeasured, Results
 from experiments.reporting.tables.layout import MISSING, write_tables
 
 REPRODUCED = "reproduced"
@@ -52,12 +54,12 @@ FINDINGS_NOTE = "What is measured here, by the figure named."
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def judge_claims(claims: Sequence[Entry], source: Source) -> pd.DataFrame:
+def judge_claims(claims: Sequence[Entry], source: Results) -> pd.DataFrame:
     """One row a claim."""
     return pd.DataFrame([_judged(claim, source) for claim in claims], columns=CLAIM_COLUMNS)
 
 
-def measure_findings(findings: Sequence[Entry], source: Source) -> pd.DataFrame:
+def measure_findings(findings: Sequence[Entry], source: Results) -> pd.DataFrame:
     """One row a finding. One that does not hold for these results is said not to."""
     rows = []
     for finding in findings:
@@ -72,7 +74,7 @@ def measure_findings(findings: Sequence[Entry], source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FINDING_COLUMNS)
 
 
-def _judged(claim: Entry, source: Source) -> dict[str, Any]:
+def _judged(claim: Entry, source: Results) -> dict[str, Any]:
     row = {**claim, "judged": criterion(claim)}
     try:
         measurement = measure(claim, source)
@@ -97,7 +99,7 @@ def _judged(claim: Entry, source: Source) -> dict[str, Any]:
     }
 
 
-def measure(entry: Entry, source: Source) -> Measurement:
+def measure(entry: Entry, source: Results) -> Measurement:
     """What a claim or a finding says how to compute."""
     return MEASURES[entry["measure"]](source, **entry.get("arguments", {}))
 
@@ -181,7 +183,7 @@ def findings_for_readers(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=["id", "duration_s"]).rename(columns={"rule": "target"})
 
 
-def tables(listed: ClaimList, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(listed: ClaimList, source: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The claims and the findings, judged by the results of a source."""
     return judge_claims(listed.claims, source), measure_findings(listed.findings, source)
 
@@ -196,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         listed = claim_list.read(_REPOSITORY)
     except ClaimsError as error:
         sys.exit(str(error))
-    claims, findings = tables(listed, Source(options.results))
+    claims, findings = tables(listed, Results(options.results))
     write_tables(options.output, claims, claims_for_readers(claims), CLAIMS_NOTE)
     write_tables(options.findings, findings, findings_for_readers(findings), FINDINGS_NOTE)
 

@@ -22,7 +22,7 @@ import pandas as pd
 from experiments.harness.records import write_atomically
 from experiments.reporting import claim_list, claims
 from experiments.reporting.archive import PROVENANCE, folders
-from experiments.reporting.measures.measurement import Source
+from experiments.reporting.results import Results
 from experiments.reporting.tables.layout import to_markdown
 
 # The figures that README.md shows: the only pictures that are committed.
@@ -57,7 +57,7 @@ def _promoted(archive: Path) -> str:
 def parts(root: Path) -> dict[str, str]:
     """The generated parts by their names."""
     archive = newest_archive(root)
-    judged, found = claims.tables(claim_list.read(root), Source(archive))
+    judged, found = claims.tables(claim_list.read(root), Results(archive))
     return {
         "claims": _claims(judged, archive.name),
         "findings": to_markdown(_as_commands(claims.findings_for_readers(found), found), ""),

@@ -18,7 +18,7 @@ from experiments.harness.configuration import complete
 from experiments.harness.outcome import first_below
 from experiments.problems import argru_training, systems
 from experiments.problems.argru import ARGRU, untrained
-from experiments.problems.search import SOLVERS, deviations, search
+from experiments.problems.search import COMPARED, deviations, search
 from experiments.problems.systems import System
 from experiments.reporting.tables import table_2
 from tests.figure_scripts import draw
@@ -156,7 +156,7 @@ def test_iterates_begin_with_the_sequential_output(fresh):
     outputs = {key: cells.output.values for key, cells in table.groupby(["method", "iteration"])}
     truth = outputs["sequential", 0]
     assert list(table.step.iloc[: len(truth)]) == list(range(1, 301, 3))
-    assert set(outputs) == {("sequential", 0), *product(SOLVERS, (1, 10))}
+    assert set(outputs) == {("sequential", 0), *product(COMPARED, (1, 10))}
     for method in ("deer", "quasi_deer"):
         np.testing.assert_allclose(outputs[method, 1][:1], truth[:1], atol=1e-4)
         np.testing.assert_allclose(outputs[method, 10][:4], truth[:4], atol=1e-4)
@@ -164,7 +164,7 @@ def test_iterates_begin_with_the_sequential_output(fresh):
 
 def test_times_are_of_all_methods_in_turns(fresh):
     table = pd.read_csv(fresh / "argru_times.csv")
-    assert list(table.method) == 2 * ["sequential", *SOLVERS]
+    assert list(table.method) == 2 * ["sequential", *COMPARED]
     assert (table.time_s > 0).all()
     assert table[table.method == "sequential"].run_steps.isna().all()
     assert table[table.method != "sequential"].run_steps.between(1, 10).all()
@@ -241,7 +241,7 @@ def test_table_says_what_was_not_found():
     times = pd.DataFrame(
         [
             {"method": "sequential", "run_steps": math.nan, "time_s": 0.002},
-            *({"method": name, "run_steps": 50, "time_s": 0.1} for name in SOLVERS),
+            *({"method": name, "run_steps": 50, "time_s": 0.1} for name in COMPARED),
         ]
     )
     table = table_2.tabulate(solves, times).set_index("method")
@@ -264,9 +264,8 @@ def test_table_says_what_was_not_found():
 
 def test_table_is_written_in_all_formats(fresh, tmp_path):
     output = tmp_path / "table_2.csv"
-    given = ["--solves", str(fresh / "argru.csv"), "--times", str(fresh / "argru_times.csv")]
-    table_2.main([*given, "--output", str(output)])
-    assert list(pd.read_csv(output).method) == ["sequential", *SOLVERS]
+    table_2.main(["--results", str(fresh), "--output", str(output)])
+    assert list(pd.read_csv(output).method) == ["sequential", *COMPARED]
     markdown = output.with_suffix(".md").read_text()
     assert markdown.splitlines()[0].startswith("| method | iterations")
     assert r"\toprule" in output.with_suffix(".tex").read_text()

@@ -141,8 +141,10 @@ def test_failed_run_is_a_row(tmp_path, monkeypatch, message, status):
 
 
 def test_unconverged_answers_are_marked(tmp_path, monkeypatch):
+    deer = gru.METHODS["deer"]
+
     def stopped(*arguments):
-        return gru.deer(*arguments)._replace(converged=jnp.array(False))
+        return deer(*arguments)._replace(converged=jnp.array(False))
 
     monkeypatch.setitem(gru.METHODS, "deer", stopped)
     table, _ = scaling(tmp_path)

@@ -318,9 +318,8 @@ def test_steps_are_timed(fresh):
 
 @pytest.mark.slow
 def test_table(fresh, tmp_path):
-    given = ["--training", str(fresh / "training.csv")]
-    given += ["--baselines", str(fresh / "baselines.csv")]
-    training_accuracy.main([*given, "--output", str(tmp_path / "training_accuracy.csv")])
+    output = tmp_path / "training_accuracy.csv"
+    training_accuracy.main(["--results", str(fresh), "--output", str(output)])
     table = pd.read_csv(tmp_path / "training_accuracy.csv")
     assert list(table.trained) == [*baselines.BASELINES, *VARIANTS]
     assert "quasi-DEER, warm start" in (tmp_path / "training_accuracy.md").read_text()

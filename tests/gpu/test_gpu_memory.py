@@ -14,11 +14,12 @@ from experiments import gpu_memory
 from experiments.gpu import compiler, peak
 from experiments.gpu.compiler import CompilerError
 from experiments.gpu.hlo import read_program
-from experiments.gpu.programs import FORWARD, GRADIENT, SOLVERS, Cell, program
+from experiments.gpu.programs import FORWARD, GRADIENT, Cell, program
+from experiments.harness.configuration import read_scale
 from experiments.harness.memory import ProgramMemory
 from tests.clones import ROOT
 
-METHODS = ("sequential", *SOLVERS)
+METHODS = read_scale(ROOT, "paper")["gpu_memory"]["methods"]
 HLO = """\
 HloModule example
 

@@ -11,8 +11,8 @@ import yaml
 
 from experiments.reporting import claim_list, claims, readme
 from experiments.reporting.claim_list import ClaimsError
-from experiments.reporting.measures.measurement import NotMeasured, Source
 from experiments.reporting.measures.registry import MEASURES
+from experiments.reporting.results import NotMeasured, Results
 from experiments.reporting.tables import scaling_exponents, table_2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,13 +24,13 @@ GPU = {"kind": "Some GPU", "platform": "gpu", "processor": "Some CPU", "cores": 
 DURATION_S = 90.0
 
 
-def write(folder: Path, name: str, text: str, device: Any = CPU, **settings: Any) -> Source:
+def write(folder: Path, name: str, text: str, device: Any = CPU, **settings: Any) -> Results:
     """A result table of comma-separated lines and its record."""
     lines = [line.strip() for line in text.strip().splitlines()]
     (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     record = {"device": device, "configuration": settings, "duration_s": DURATION_S}
     (folder / f"{name}.json").write_text(json.dumps(record))
-    return Source(folder)
+    return Results(folder)
 
 
 def claim(**values: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_a_claim_about_a_gpu_is_judged_on_one_only(tmp_path, device, verdict, sh
 
 
 def test_without_results_nothing_is_judged_and_nothing_fails(tmp_path):
-    judged, found = claims.tables(LISTED, Source(tmp_path))
+    judged, found = claims.tables(LISTED, Results(tmp_path))
     assert set(judged["verdict"]) == {"not testable on this device"}
     assert all(judged["measured"].str.startswith("not measured here: no results of "))
     assert all(found["measured"].str.startswith("not measured here: no results of "))
@@ -132,7 +132,7 @@ def test_tables_with_few_rows_fail_nothing(tmp_path, kept):
         (tmp_path / record.name).write_bytes(record.read_bytes())
     for path in archive.glob("*.csv"):
         pd.read_csv(path, nrows=kept).to_csv(tmp_path / path.name, index=False)
-    judged, found = claims.tables(LISTED, Source(tmp_path))
+    judged, found = claims.tables(LISTED, Results(tmp_path))
     assert not any(judged["measured"].str.contains("nan"))
     assert len(judged) == len(LISTED.claims) and len(found) == len(LISTED.findings)
 
@@ -436,7 +436,7 @@ INFINITE = float("inf")
 def test_measures_on_small_tables(tmp_path, measure, arguments, tables, values, shown):
     for name, text in tables.items():
         write(tmp_path, name, text, **BEST)
-    measurement = MEASURES[measure](Source(tmp_path), **arguments)
+    measurement = MEASURES[measure](Results(tmp_path), **arguments)
     assert measurement.values == pytest.approx(values)
     assert shown in measurement.text
 
@@ -468,7 +468,7 @@ def test_a_finding_that_does_not_hold_says_so(tmp_path):
 
 
 def test_readers_see_what_is_not_confirmed(tmp_path):
-    judged = claims.judge_claims(LISTED.claims, Source(tmp_path))
+    judged = claims.judge_claims(LISTED.claims, Results(tmp_path))
     shown = claims.claims_for_readers(judged)
     marked = shown["reported"].str.endswith("reported (unconfirmed)")
     assert list(marked) == [not entry["confirmed"] for entry in LISTED.claims]
@@ -488,7 +488,7 @@ def broken(change: Any) -> Any:
         (lambda c: c["claims"][0].update(colour=1), "the key claims[0].colour is unknown"),
         (lambda c: c["claims"][0].update(judge="about"), "judge is 'about' but must be one of"),
         (lambda c: c["claims"][0].update(confirmed="yes"), "confirmed is 'yes' but must be true"),
-        (lambda c: c["claims"][0].update(rule="figure_9"), "there is no rule figure_9"),
+        (lambda c: c["claims"][0].update(rule="figure_9"), "there is no target figure_9"),
         (lambda c: c["claims"][0].update(measure="guess"), "there is no measure guess"),
         (lambda c: c["claims"][0].update(arguments={"a": 1}), "arguments of scaling_exponents do"),
         (lambda c: c["claims"][0].update(judge="in_order"), "in_order needs a list in against"),
@@ -500,7 +500,7 @@ def broken(change: Any) -> Any:
 )
 def test_a_fault_in_the_list_is_one_sentence(change, sentence):
     with pytest.raises(ClaimsError) as caught:
-        claim_list.check(broken(change), claim_list.rules(ROOT))
+        claim_list.check(broken(change))
     message = str(caught.value)
     assert sentence in message
     assert "\n" not in message and message.startswith("claims.yaml") and message.endswith(".")

@@ -14,9 +14,9 @@ from experiments.harness.configuration import archives
 from experiments.reporting.document import beyond, classifiers, compile, cost, stability
 from experiments.reporting.document.compile import ReportError, compile_report
 from experiments.reporting.document.numbers import collect
-from experiments.reporting.document.source import Source
 from experiments.reporting.format import count, extent, listed, quantity, seconds, share, size, span
 from experiments.reporting.offline import remote_addresses
+from experiments.reporting.results import Results
 from tests.clones import ROOT
 
 PROSE = (ROOT / "paper" / "report.typ").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def numbers_by_hand(text: str) -> list[str]:
     return re.findall(around, text)
 
 
-def source(folder, **tables) -> Source:
+def source(folder, **tables) -> Results:
     """A source with some tables, given as lists of rows, and records with some settings."""
     for name, rows in tables.items():
         if name.endswith("_record"):
@@ -53,7 +53,7 @@ def source(folder, **tables) -> Source:
             path.write_text(json.dumps(rows))
         else:
             pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
-    return Source(folder)
+    return Results(folder)
 
 
 @pytest.mark.parametrize(
@@ -238,18 +238,18 @@ def test_training_step_and_gradients(tmp_path):
 
 def test_every_number_has_a_text_with_and_without_results(tmp_path):
     named = set(re.findall(r'number(?:s\.at)?\("([\w.]+)"\)', PROSE)) - {"name"}
-    nothing = collect(Source(tmp_path))
+    nothing = collect(Results(tmp_path))
     assert len(named) > 100
     assert named <= nothing.keys(), named - nothing.keys()
     for label in archives(ROOT):
-        numbers = collect(Source(ROOT / "results" / "archived" / label))
+        numbers = collect(Results(ROOT / "results" / "archived" / label))
         assert numbers.keys() == nothing.keys()
 
 
 @pytest.mark.parametrize("label", archives(ROOT))
 def test_what_an_archive_has_is_measured(label):
     folder = ROOT / "results" / "archived" / label
-    numbers = collect(Source(folder))
+    numbers = collect(Results(folder))
     unmeasured = {name for name, text in numbers.items() if "not measured" in text}
     parts = {name.partition(".")[0] for name in unmeasured}
     assert not {part for part in parts if (folder / f"{part}.csv").exists()}, unmeasured
@@ -291,7 +291,7 @@ def paper(tmp_path, monkeypatch):
     folder = tmp_path / "figures" / "out" / "fresh" / "test"
     folder.mkdir(parents=True)
     (tmp_path / "results").mkdir()
-    numbers = collect(Source(tmp_path / "results")) | {"run.commit": "2b3e066ff"}
+    numbers = collect(Results(tmp_path / "results")) | {"run.commit": "2b3e066ff"}
     (folder / "numbers.json").write_text(json.dumps(numbers))
     figure = plt.figure(figsize=(7.2, 4))
     figure.savefig(folder / "windows.pdf")

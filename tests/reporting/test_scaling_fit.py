@@ -77,9 +77,9 @@ def test_two_points_have_no_standard_error():
 
 
 def test_tables_are_written(tmp_path):
-    source, output = tmp_path / "in.csv", tmp_path / "out" / "exponents.csv"
-    synthetic(0.02).to_csv(source, index=False)
-    scaling_exponents.main(["--input", str(source), "--output", str(output)])
+    output = tmp_path / "out" / "exponents.csv"
+    synthetic(0.02).to_csv(tmp_path / "gru_scaling.csv", index=False)
+    scaling_exponents.main(["--results", str(tmp_path), "--output", str(output)])
     assert list(pd.read_csv(output).columns) == scaling_exponents.FITS_COLUMNS
     markdown = output.with_suffix(".md").read_text()
     header, rule, *rows = [line for line in markdown.splitlines() if line.startswith("|")]
@@ -91,9 +91,16 @@ def test_tables_are_written(tmp_path):
 
 
 def test_too_little_to_fit_is_said(tmp_path):
-    source = tmp_path / "in.csv"
-    synthetic(0.0).query("dim == 8 and length == 1000").to_csv(source, index=False)
-    with pytest.raises(SystemExit, match=r"in\.csv has no method with two lengths"):
-        scaling_exponents.main(["--input", str(source), "--output", str(tmp_path / "out.csv")])
-    with pytest.raises(SystemExit, match=r"none\.csv does not exist"):
-        scaling_exponents.main(["--input", "none.csv", "--output", str(tmp_path / "out.csv")])
+    given = ["--results", str(tmp_path), "--output", str(tmp_path / "out.csv")]
+    with pytest.raises(SystemExit, match=r"out\.csv cannot be made: no results of gru_scaling"):
+        scaling_exponents.main(given)
+    few = synthetic(0.0).query("dim == 8 and length == 1000")
+    few.to_csv(tmp_path / "gru_scaling.csv", index=False)
+    with pytest.raises(SystemExit, match="gru_scaling has no method with two lengths"):
+        scaling_exponents.main(given)
+
+
+def test_a_method_that_the_paper_does_not_have_stands_in_the_table():
+    results = synthetic(0.0).replace({"method": {"quasi_deer": "jacobi"}})
+    shown = scaling_exponents.summarise(scaling_exponents.fit_all(results))
+    assert list(shown[shown["method"] == "Jacobi"]["paper"]) == [scaling_exponents.MISSING] * 2

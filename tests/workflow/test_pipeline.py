@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
+from experiments import catalogue
 from experiments.harness.configuration import archives
-from experiments.harness.sources import sources
 from experiments.reporting import archive
 from tests.clones import (
     ROOT,
@@ -29,47 +29,11 @@ from tests.clones import (
 )
 
 LABELS = [*archives(ROOT), "tiny"]
-EXPERIMENT_RULES = (
-    "measure_",
-    "collect_",
-    "compare_gru_accuracy",
-    "compare_gradients",
-    "judge_baselines",
-    "train_",
-    "converge_",
-    "sweep_",
-    "install_",
-    "compile_gpu_memory",
-)
-FIGURE_NAMES = (
-    "gru_scaling_batch1",
-    "gru_scaling_batch16",
-    "gpu_memory_batch1",
-    "gpu_memory_batch16",
-    "gru_accuracy",
-    "argru_convergence",
-    "argru_sweep",
-    "lorenz96",
-    "chaos",
-    "damping",
-    "windows",
-    "wide",
-    "architectures",
-    "training",
-    "gradients",
-)
-TABLE_NAMES = ("scaling_exponents", "table_2", "training_accuracy", "claims", "findings")
-TARGETS = {
-    "all",
-    "figures",
-    "tables",
-    "report",
-    *(f"figure_{number}" for number in range(2, 9)),
-    *TABLE_NAMES,
-    *archive.EXPERIMENTS,
-} - {"argru_sweep", "training_step", "baselines", "findings"}
-FIGURES = [f"{name}{suffix}" for name in FIGURE_NAMES for suffix in (".pdf", ".svg", ".png")]
-TABLES = [f"{name}{suffix}" for name in TABLE_NAMES for suffix in (".csv", ".md", ".tex")]
+EXPERIMENT_RULES = ("measure_", "collect_", "install_")
+FIGURES = [
+    f"{one.name}{suffix}" for one in catalogue.FIGURES for suffix in (".pdf", ".svg", ".png")
+]
+TABLES = [f"{one.name}{suffix}" for one in catalogue.TABLES for suffix in (".csv", ".md", ".tex")]
 REPORT = ["numbers.json", "report.pdf"]
 PAGES = range(6, 13)
 SECOND_CURVE_AFTER_S = 120
@@ -105,7 +69,7 @@ def finished(origin, tmp_path_factory):
 def test_every_target_has_a_description(clone):
     lines = snakemake(clone, "--list").stdout.splitlines()
     described = {line.partition(" (")[0] for line in lines if line.endswith(")")}
-    assert described >= TARGETS
+    assert described >= {"all", "figures", "tables", "report", *catalogue.targets()}
     assert len(described) == len([line for line in lines if line.strip()])
 
 
@@ -125,21 +89,6 @@ def test_wrong_configuration_is_one_sentence(clone, given, named):
     assert answer.returncode != 0
     assert len(faults) == 1 and faults[0].startswith("Configuration: ")
     assert "Traceback" not in answer.stderr + answer.stdout
-
-
-def test_sources_of_an_experiment_follow_its_imports():
-    found = sources(ROOT, "experiments.gru_scaling")
-    assert {
-        "experiments/__init__.py",
-        "experiments/gru_scaling.py",
-        "experiments/harness/records.py",
-        "experiments/harness/timing.py",
-        "src/parallel_rnn/__init__.py",
-        "src/parallel_rnn/_solve.py",
-        "src/parallel_rnn/cells/__init__.py",
-        "src/parallel_rnn/cells/_gru.py",
-    } <= set(found)
-    assert "experiments/gru_accuracy.py" not in found
 
 
 def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
@@ -238,7 +187,7 @@ def test_provenance_says_where_results_come_from(archived):
     assert (provenance["scale"], provenance["other_scales"]) == ("smoke", {"gpu_memory": "other"})
     assert all("jax" in versions for versions in provenance["versions"])
     assert provenance["devices"] and provenance["measured_at_commits"]
-    needed = {f"{name}{suffix}" for name in archive.EXPERIMENTS for suffix in (".csv", ".json")}
+    needed = {f"{name}{suffix}" for name in archive.NAMES for suffix in (".csv", ".json")}
     beside = {"argru_weights.npz", "argru_mad.csv", "lorenz96_iterates.csv", "training_epochs.csv"}
     assert needed | beside < set(provenance["sha256"])
     assert provenance["configuration"]["gru_accuracy"][0]["length"] == 20

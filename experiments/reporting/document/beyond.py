@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from experiments.reporting.document.source import (
-    Source,
+from experiments.reporting.format import NOT_MEASURED, count, listed, quantity, seconds, share, span
+from experiments.reporting.results import (
+    Results,
     largest,
     median,
     pick,
@@ -12,12 +13,11 @@ from experiments.reporting.document.source import (
     rows,
     smallest,
 )
-from experiments.reporting.format import NOT_MEASURED, count, listed, quantity, seconds, share, span
 
 PARALLEL = ("deer", "quasi_deer")
 
 
-def chaos(source: Source) -> dict[str, str]:
+def chaos(source: Results) -> dict[str, str]:
     """Iterations of a window at both ends of the tanh network's exponents; how often it pays."""
     table = source.table("chaos")
     window = largest(pick(table, "window"))
@@ -50,7 +50,7 @@ def _pays(table: pd.DataFrame) -> str:
     return share(int((fastest < sequential.reindex(fastest.index)).sum()), len(sequential))
 
 
-def wide(source: Source) -> dict[str, str]:
+def wide(source: Results) -> dict[str, str]:
     """Times at the largest width, and the widths at which a parallel method is faster."""
     table = rows(source.table("wide"), status="ok")
     dims = pick(table, "dim")
@@ -82,7 +82,7 @@ def _faster_at(table: pd.DataFrame) -> str:
     return listed(count(dim) for dim in faster) if len(faster) else "none of them"
 
 
-def architectures(source: Source) -> dict[str, str]:
+def architectures(source: Results) -> dict[str, str]:
     """Iterations of every cell, untrained and trained, and how often a parallel method pays."""
     table = source.table("architectures")
     found = rows(table, status="ok")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from experiments.reporting.document.source import Source, median, pick, rows
 from experiments.reporting.format import count, quantity, seconds, span
+from experiments.reporting.results import Results, median, pick, rows
 from experiments.reporting.tables import training_accuracy
 
 VARIANTS = ("sequential", "deer", "quasi_deer", "quasi_deer_diagonal", "quasi_deer_warm")
@@ -11,7 +11,7 @@ BASELINES = ("majority", "linear_probe")
 STEP_VARIANTS = ("sequential", "deer", "quasi_deer")
 
 
-def training(source: Source) -> dict[str, str]:
+def training(source: Results) -> dict[str, str]:
     """Accuracy, iterations and time of an update of every variant, beside the baselines."""
     names = ("training", "training_epochs", "baselines")
     updates, epochs, baselines = (source.table(name) for name in names)
@@ -36,7 +36,7 @@ def _accuracy(values: np.ndarray) -> str:
     return quantity(round(median(values), 2) if len(values) else np.nan)
 
 
-def training_step(source: Source) -> dict[str, str]:
+def training_step(source: Results) -> dict[str, str]:
     """Time and iterations of an update at EigenWorms' shape."""
     table = source.table("training_step")
     numbers = {
@@ -52,7 +52,7 @@ def training_step(source: Source) -> dict[str, str]:
     return numbers
 
 
-def gradients(source: Source) -> dict[str, str]:
+def gradients(source: Results) -> dict[str, str]:
     """Angle and norm of the approximate gradient beside the exact one."""
     table = source.table("gradients")
     angles, norms = pick(table, "angle_deg_all"), pick(table, "norm_ratio_all")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.outcome import COMPLETED, OUT_OF_MEMORY
-from experiments.reporting.document.source import Source, largest, median, pick, ratio, rows
 from experiments.reporting.format import count, quantity, seconds, share, size, span
+from experiments.reporting.results import Results, largest, median, pick, ratio, rows
 from experiments.reporting.tables import scaling_exponents
 
 METHODS = ("sequential", "deer", "quasi_deer")
@@ -15,7 +15,7 @@ BATCHES = (1, 16)
 CARD_BYTES = 16e9
 
 
-def gru_scaling(source: Source) -> dict[str, str]:
+def gru_scaling(source: Results) -> dict[str, str]:
     """Settings and results of the untrained GRU, for each batch size."""
     table = source.table("gru_scaling")
     numbers = {
@@ -83,7 +83,7 @@ def _exponents(table: pd.DataFrame) -> dict[str, str]:
     return numbers
 
 
-def gpu_memory(source: Source) -> dict[str, str]:
+def gpu_memory(source: Results) -> dict[str, str]:
     """Memory on a GPU, batch size 16: of the largest program, and what fits the paper's card."""
     table = rows(source.table("gpu_memory"), status=COMPLETED, derivative="forward")
     targets = source.table("gpu_memory")
@@ -115,7 +115,7 @@ def _total(table: pd.DataFrame) -> np.ndarray:
     return np.sum([pick(table, name) for name in names], axis=0)
 
 
-def gru_accuracy(source: Source) -> dict[str, str]:
+def gru_accuracy(source: Results) -> dict[str, str]:
     """Differences from sequential evaluation, on noise and on a recording."""
     records = source.records("gru_accuracy")
     summary = records[0]["summary"] if records else {}

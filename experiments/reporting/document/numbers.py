@@ -14,8 +14,8 @@ from typing import Any
 
 from experiments.harness.records import write_atomically
 from experiments.reporting.document import beyond, classifiers, cost, stability
-from experiments.reporting.document.source import Source
 from experiments.reporting.format import NOT_MEASURED, listed
+from experiments.reporting.results import Results, name_commit
 
 PARTS = (
     cost.gru_scaling,
@@ -41,7 +41,7 @@ REPORTED = {
 }
 
 
-def run(source: Source) -> dict[str, str]:
+def run(source: Results) -> dict[str, str]:
     """Where the results come from: device, versions, commits, dates."""
     runs = source.runs
     days = sorted({record["started_utc"][:10] for record in runs})
@@ -52,7 +52,7 @@ def run(source: Source) -> dict[str, str]:
         "run.python": _each(one["python"] for one in versions),
         "run.jax": _each(one["jax"] for one in versions),
         "run.package": _each(one["parallel_rnn"] for one in versions),
-        "run.commit": _each(_commit(record["commit"]) for record in runs),
+        "run.commit": _each(name_commit(record["commit"]) for record in runs),
         "run.date": " to ".join(dict.fromkeys([*days[:1], *days[-1:]])) or NOT_MEASURED,
         "run.last_day": days[-1] if days else NOT_MEASURED,
     }
@@ -67,13 +67,7 @@ def _device(device: dict[str, Any]) -> str:
     return processor if device["platform"] == "cpu" else f"{device['kind']} beside {processor}"
 
 
-def _commit(commit: dict[str, Any] | None) -> str:
-    if commit is None:
-        return "unknown"
-    return commit["id"][:9] + (" with changes" if commit["changed_files"] else "")
-
-
-def collect(source: Source) -> dict[str, str]:
+def collect(source: Results) -> dict[str, str]:
     """All numbers of a source."""
     numbers = run(source) | REPORTED
     for part in PARTS:
@@ -87,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="numbers.json")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(collect(Source(options.results)), indent=1, ensure_ascii=False)
+    text = json.dumps(collect(Results(options.results)), indent=1, ensure_ascii=False)
     write_atomically(options.output, text + "\n")
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.outcome import PAPER_THRESHOLD
-from experiments.reporting.document.source import (
-    Source,
+from experiments.reporting.format import NOT_MEASURED, count, extent, quantity, seconds, share, span
+from experiments.reporting.labels import label
+from experiments.reporting.results import (
+    Results,
     largest,
     median,
     pick,
@@ -15,16 +17,14 @@ from experiments.reporting.document.source import (
     rows,
     smallest,
 )
-from experiments.reporting.format import NOT_MEASURED, count, extent, quantity, seconds, share, span
 from experiments.reporting.tables import table_2
 
 PARALLEL = ("deer", "quasi_deer", "elk", "quasi_elk")
 DAMPED = ("elk", "quasi_elk")
 MODELS = ("untrained", "trained")
-LABELS = {**table_2.LABELS, "jacobi": "Jacobi", "picard": "Picard"}
 
 
-def argru(source: Source) -> dict[str, str]:
+def argru(source: Results) -> dict[str, str]:
     """Iterations on both models, and Table 2 with what the paper prints."""
     solves, times = source.table("argru"), source.table("argru_times")
     numbers = {
@@ -72,7 +72,7 @@ def _table_2(solves: pd.DataFrame, times: pd.DataFrame) -> dict[str, str]:
     return numbers
 
 
-def argru_sweep(source: Source) -> dict[str, str]:
+def argru_sweep(source: Results) -> dict[str, str]:
     """The best damping of each damped method, and how many dampings arrive."""
     numbers = {"argru_sweep.seeds": span(source.settings("argru_sweep", "seeds"), count)}
     numbers["argru_sweep.dampings"] = span(source.settings("argru_sweep", "dampings"))
@@ -99,7 +99,7 @@ def _sweep(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     }
 
 
-def lorenz96(source: Source) -> dict[str, str]:
+def lorenz96(source: Results) -> dict[str, str]:
     """Iterations and times at the paper's damping, the best damping, and how many starts arrive."""
     table, mad = source.table("lorenz96"), source.table("lorenz96_convergence")
     numbers = {
@@ -124,13 +124,13 @@ def lorenz96(source: Source) -> dict[str, str]:
     return numbers | {"lorenz96.sequential.time": seconds(sequential)}
 
 
-def _paper_damping(source: Source, method: str) -> float:
+def _paper_damping(source: Results, method: str) -> float:
     """The damping of the lower panels of Figure 8; none for an undamped method."""
     found = source.settings("lorenz96", f"{method}_damping")
     return 0.0 if method not in DAMPED else next(iter(found), math.nan)
 
 
-def damping(source: Source) -> dict[str, str]:
+def damping(source: Results) -> dict[str, str]:
     """The best damping and the best k on whole sequences; filter beside smoother."""
     table = rows(source.table("damping"), evaluation="whole")
     numbers = {"damping.limit": span(source.settings("damping", "max_steps"), count)}
@@ -162,7 +162,7 @@ def _best_value(table: pd.DataFrame, method: str, prefix: str) -> dict[str, str]
     }
 
 
-def windows(source: Source) -> dict[str, str]:
+def windows(source: Results) -> dict[str, str]:
     """Work and time of whole sequences and of windows."""
     table = rows(source.table("windows"), status="reached")
     if len(table):
@@ -194,7 +194,7 @@ def _best_window(table: pd.DataFrame, column: str, write, prefix: str) -> dict[s
     best = windowed.sort_values(column).head(1) if column in windowed else windowed
     name = str(best["method"].iloc[0]) if len(best) else NOT_MEASURED
     return {
-        f"{prefix}.method": LABELS.get(name, name),
+        f"{prefix}.method": label(name),
         f"{prefix}.window": count(median(pick(best, "window"))),
         prefix: write(median(pick(best, column))),
     }

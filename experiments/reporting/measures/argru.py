@@ -2,21 +2,17 @@
 
 import math
 
+from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
-    Column,
     Measurement,
-    NotMeasured,
-    Source,
-    Table,
-    chosen,
     count,
     found_after,
-    label,
     listed,
     measured,
     number,
     power,
 )
+from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 from experiments.reporting.tables import table_2
 
 EXPERIMENT = "argru"
@@ -24,9 +20,9 @@ UNDAMPED = ["deer", "quasi_deer"]
 DAMPED = ["elk", "quasi_elk"]
 
 
-def argru_iterations(source: Source, model: str, method: str | None = None) -> Measurement:
+def argru_iterations(source: Results, model: str, method: str | None = None) -> Measurement:
     """Iterations to MAD < 0.1: median over draws of noise, of all methods or of one."""
-    table = source.table(EXPERIMENT, model=model)
+    table = source.needed(EXPERIMENT, model=model)
     if method is not None:
         table = chosen(table, method=method)
     steps = found_after(table).groupby(table["method"], sort=False)
@@ -38,7 +34,7 @@ def argru_iterations(source: Source, model: str, method: str | None = None) -> M
     return measured(values, text, EXPERIMENT)
 
 
-def argru_times(source: Source, quantity: str) -> Measurement:
+def argru_times(source: Results, quantity: str) -> Measurement:
     """Times of the parallel methods on the trained AR GRU."""
     table = _times(source)
     values = dict(zip(table["method"], table[quantity].astype(float), strict=True))
@@ -47,7 +43,7 @@ def argru_times(source: Source, quantity: str) -> Measurement:
     return measured(values, f"{listed(milliseconds)} ms", EXPERIMENT)
 
 
-def argru_fastest_parallel(source: Source) -> Measurement:
+def argru_fastest_parallel(source: Results) -> Measurement:
     """The time of the fastest parallel method over that of sequential evaluation."""
     times = _times(source).set_index("method")["time_s"].astype(float)
     return fastest_parallel(times, EXPERIMENT)
@@ -68,9 +64,9 @@ def fastest_parallel(times: Column, experiment: str) -> Measurement:
     return measured({"fastest": ratio}, text, experiment)
 
 
-def argru_farthest_iterate(source: Source) -> Measurement:
+def argru_farthest_iterate(source: Results) -> Measurement:
     """The largest MAD of any iterate on the trained AR GRU, median over draws of noise."""
-    table = source.table("argru_mad", model="trained")
+    table = source.needed("argru_mad", model="trained")
     peaks = table.groupby(["method", "seed"])["mad"].max().groupby("method").median()
     undamped = [peaks[name] for name in UNDAMPED if name in peaks]
     damped = {name: float(peaks[name]) for name in DAMPED if name in peaks}
@@ -81,13 +77,13 @@ def argru_farthest_iterate(source: Source) -> Measurement:
     return measured(values, f"largest MAD of an iterate: {shown}", EXPERIMENT)
 
 
-def sweep(source: Source, experiment: str, method: str) -> Column:
+def sweep(source: Results, experiment: str, method: str) -> Column:
     """Median iterations by λ, infinite where the answer was not found."""
-    table = source.table(experiment, method=method)
+    table = source.needed(experiment, method=method)
     return found_after(table).groupby(table["damping"]).median()
 
 
-def best_damping(source: Source, experiment: str, method: str) -> Measurement:
+def best_damping(source: Results, experiment: str, method: str) -> Measurement:
     """The λ of a sweep with the fewest iterations."""
     steps = sweep(source, experiment, method)
     if math.isinf(steps.min()):
@@ -97,7 +93,7 @@ def best_damping(source: Source, experiment: str, method: str) -> Measurement:
     return measured({method: best}, text, experiment)
 
 
-def worse_at_both_ends(source: Source, experiment: str) -> Measurement:
+def worse_at_both_ends(source: Results, experiment: str) -> Measurement:
     """Iterations at the better end of a sweep over the fewest, for each method."""
     values, texts = {}, []
     for method in DAMPED:
@@ -112,5 +108,5 @@ def worse_at_both_ends(source: Source, experiment: str) -> Measurement:
     return measured(values, f"iterations: {'; '.join(texts)}", experiment)
 
 
-def _times(source: Source) -> Table:
-    return table_2.tabulate(source.table(EXPERIMENT), source.table("argru_times"))
+def _times(source: Results) -> Table:
+    return table_2.tabulate(source.needed(EXPERIMENT), source.needed("argru_times"))

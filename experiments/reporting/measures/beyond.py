@@ -5,25 +5,21 @@ import math
 import numpy as np
 
 from experiments.harness.outcome import REACHED
+from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
-    Column,
     Measurement,
-    NotMeasured,
-    Source,
-    Table,
-    chosen,
     count,
     found_after,
-    label,
     measured,
     number,
     power,
 )
+from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 
 
-def windows_work_ratio(source: Source, system: str) -> Measurement:
+def windows_work_ratio(source: Results, system: str) -> Measurement:
     """Evaluations of a step: the fewest on the whole sequence over the fewest in windows."""
-    table = source.table("windows", system=system, status=REACHED)
+    table = source.needed("windows", system=system, status=REACHED)
     whole = _least_work(chosen(table, evaluation="whole"))
     windows = _least_work(chosen(table, evaluation="windows"))
     ratio = whole["work_evaluations"] / windows["work_evaluations"]
@@ -35,9 +31,9 @@ def windows_work_ratio(source: Source, system: str) -> Measurement:
     return measured({system: float(ratio)}, text, "windows")
 
 
-def radius_difference(source: Source, smallest: float, largest: float) -> Measurement:
+def radius_difference(source: Results, smallest: float, largest: float) -> Measurement:
     """The largest difference of the effective transition's spectral radius from 1 - √λ."""
-    table = source.table("damping_radius")
+    table = source.needed("damping_radius")
     table = table[table["damping"].between(smallest, largest)]
     difference = (table["radius_median"] - (1 - np.sqrt(table["damping"]))).abs()
     if difference.empty:
@@ -47,9 +43,9 @@ def radius_difference(source: Source, smallest: float, largest: float) -> Measur
     return measured({"difference": float(difference.max())}, text, "damping")
 
 
-def scale_elk_ratio(source: Source, system: str) -> Measurement:
+def scale_elk_ratio(source: Results, system: str) -> Measurement:
     """Iterations on the whole sequence: scale-ELK's over those of ELK with the filter."""
-    table = source.table("damping", system=system, evaluation="whole", status=REACHED)
+    table = source.needed("damping", system=system, evaluation="whole", status=REACHED)
     scaled = _fewest(chosen(table, method="scale_elk"))
     damped = _fewest(chosen(table, method="elk", estimate="filter", rule="fixed"))
     text = (
@@ -59,18 +55,18 @@ def scale_elk_ratio(source: Source, system: str) -> Measurement:
     return measured({system: scaled["iterations"] / damped["iterations"]}, text, "damping")
 
 
-def filter_and_smoother(source: Source) -> Measurement:
+def filter_and_smoother(source: Results) -> Measurement:
     """The share of solves of whole sequences with fixed λ that find the answer."""
-    table = source.table("damping", evaluation="whole", rule="fixed")
+    table = source.needed("damping", evaluation="whole", rule="fixed")
     found = (table["status"] == REACHED).groupby(table["estimate"])
     shares = {str(name): float(share) for name, share in found.mean().items()}
     text = ", ".join(f"{name} {found.sum()[name]} of {found.size()[name]}" for name in shares)
     return measured(shares, f"{text} solves", "damping")
 
 
-def lyapunov_correlation(source: Source, method: str) -> Measurement:
+def lyapunov_correlation(source: Results, method: str) -> Measurement:
     """Spearman's correlation of exponents with iterations in the longest window."""
-    table = source.table("chaos", method=method)
+    table = source.needed("chaos", method=method)
     table = table[table["window"] == table["window"].max()]
     exponents, steps = table["exponent_per_step"], table["num_steps"].fillna(math.inf)
     correlation = exponents.rank().corr(steps.rank())
@@ -81,9 +77,9 @@ def lyapunov_correlation(source: Source, method: str) -> Measurement:
     return measured({method: float(correlation)}, text, "chaos")
 
 
-def wide_speedup(source: Source) -> Measurement:
+def wide_speedup(source: Results) -> Measurement:
     """At the largest D: the time of the fastest scan over that of the fastest parallel method."""
-    table = source.table("wide", status="ok")
+    table = source.needed("wide", status="ok")
     widest = chosen(table, dim=int(table["dim"].max()))
     times = widest.groupby("method")["time_s"].median()
     parallel = times[times.index.str.endswith("quasi_deer")]
@@ -95,9 +91,9 @@ def wide_speedup(source: Source) -> Measurement:
     return measured({"speedup": ratio}, text, "wide")
 
 
-def trained_iterations_ratio(source: Source, method: str) -> Measurement:
+def trained_iterations_ratio(source: Results, method: str) -> Measurement:
     """Iterations with trained weights over those with untrained ones, the smallest of all cells."""
-    table = source.table("architectures", method=method)
+    table = source.needed("architectures", method=method)
     steps = table.assign(steps=found_after(table)).set_index("cell")
     trained = chosen(steps, weights="trained")["steps"]
     untrained = chosen(steps, weights="untrained")["steps"]

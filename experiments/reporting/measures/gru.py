@@ -5,18 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.reporting.measures.measurement import (
-    Column,
-    Measurement,
-    NotMeasured,
-    Source,
-    Table,
-    chosen,
-    count,
-    label,
-    measured,
-    number,
-)
+from experiments.reporting.labels import label
+from experiments.reporting.measures.measurement import Measurement, count, measured, number
+from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 from experiments.reporting.tables.scaling_exponents import fit_all
 
 SCALING, GPU, ACCURACY = "gru_scaling", "gpu_memory", "gru_accuracy"
@@ -26,9 +17,9 @@ GIGABYTE = 1e9
 CELL = ["dim", "length"]
 
 
-def scaling_exponents(source: Source, method: str, quantity: str) -> Measurement:
+def scaling_exponents(source: Results, method: str, quantity: str) -> Measurement:
     """Exponents in T and D at batch size 1, which has the most sizes."""
-    fits = fit_all(source.table(SCALING, batch=1, method=method))
+    fits = fit_all(source.needed(SCALING, batch=1, method=method))
     fits = chosen(fits, quantity=quantity)
     in_length = chosen(fits, variable="length").query("fixed == fixed.max()").iloc[0]
     in_dim = chosen(fits, variable="dim").iloc[0]
@@ -39,20 +30,20 @@ def scaling_exponents(source: Source, method: str, quantity: str) -> Measurement
     return measured({"T": in_length.exponent, "D": in_dim.exponent}, text, SCALING)
 
 
-def memory_ratio(source: Source, batch: int, dim: int) -> Measurement:
+def memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
     """Memory of DEER's program over quasi-DEER's at the largest T, with arguments and results."""
-    table = source.table(SCALING, batch=batch, dim=dim, method=["deer", "quasi_deer"])
+    table = source.needed(SCALING, batch=batch, dim=dim, method=["deer", "quasi_deer"])
     return _memory_ratio(table.drop_duplicates(["method", "length"]), SCALING)
 
 
-def gpu_memory_ratio(source: Source, batch: int, dim: int) -> Measurement:
+def gpu_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
     """The same, compiled for a GPU."""
     table = _compiled(source, batch=batch, dim=dim, method=["deer", "quasi_deer"])
     return _memory_ratio(table, GPU)
 
 
 def gpu_memory_needed(
-    source: Source, batch: int, dim: int, length: int, method: str
+    source: Results, batch: int, dim: int, length: int, method: str
 ) -> Measurement:
     """Memory of a method in one cell in gigabytes, compiled for a GPU."""
     cell = _compiled(source, batch=batch, dim=dim, length=length, method=method)
@@ -61,7 +52,7 @@ def gpu_memory_needed(
     return measured({method: gigabytes}, text, GPU)
 
 
-def largest_speedup(source: Source, batch: int, method: str) -> Measurement:
+def largest_speedup(source: Results, batch: int, method: str) -> Measurement:
     """The largest ratio of sequential time to a method's, over the cells."""
     ratios = speedups(source, batch, method)
     best: Any = ratios.idxmax()
@@ -69,9 +60,9 @@ def largest_speedup(source: Source, batch: int, method: str) -> Measurement:
     return measured({method: float(ratios.max())}, text, SCALING)
 
 
-def speedups(source: Source, batch: int, method: str) -> Column:
+def speedups(source: Results, batch: int, method: str) -> Column:
     """Sequential time over a method's, for each D and T."""
-    both = source.table(SCALING, batch=batch, method=["sequential", method])
+    both = source.needed(SCALING, batch=batch, method=["sequential", method])
     times = both.groupby(["method", *CELL])["time_s"].median()
     ratios = (_of(times, "sequential") / _of(times, method)).dropna()
     if ratios.empty:
@@ -79,9 +70,9 @@ def speedups(source: Source, batch: int, method: str) -> Column:
     return ratios
 
 
-def iterations_ratio(source: Source, batch: int) -> Measurement:
+def iterations_ratio(source: Results, batch: int) -> Measurement:
     """Iterations of quasi-DEER over DEER's: the smallest ratio over the cells."""
-    table = source.table(SCALING, batch=batch, method=["deer", "quasi_deer"])
+    table = source.needed(SCALING, batch=batch, method=["deer", "quasi_deer"])
     steps = table.groupby(["method", *CELL])["num_steps"].median()
     ratios = (_of(steps, "quasi_deer") / _of(steps, "deer")).dropna()
     if ratios.empty:
@@ -90,16 +81,16 @@ def iterations_ratio(source: Source, batch: int) -> Measurement:
     return measured({"quasi_deer": float(ratios.min())}, text, SCALING)
 
 
-def rounding_difference(source: Source) -> Measurement:
+def rounding_difference(source: Results) -> Measurement:
     """The largest difference from sequential states, in units of float32's epsilon."""
-    table = source.table(ACCURACY, inputs="normal")
+    table = source.needed(ACCURACY, inputs="normal")
     largest = table.groupby("method")["difference"].agg(lambda column: column.abs().max())
     units = largest / np.finfo(np.float32).eps
     shown = ", ".join(f"{label(str(name))} {value:.1e}" for name, value in largest.items())
     return measured({str(name): float(value) for name, value in units.items()}, shown, ACCURACY)
 
 
-def parallel_wins(source: Source, batch: int) -> Measurement:
+def parallel_wins(source: Results, batch: int) -> Measurement:
     """In how many cells the fastest parallel method beats sequential evaluation."""
     ratios = pd.concat([speedups(source, batch, name) for name in ("deer", "quasi_deer")], axis=1)
     best = ratios.max(axis=1)
@@ -111,9 +102,9 @@ def parallel_wins(source: Source, batch: int) -> Measurement:
     return measured({"share": float((best > 1).mean())}, text, SCALING)
 
 
-def _compiled(source: Source, **cell: Any) -> Table:
+def _compiled(source: Results, **cell: Any) -> Table:
     """Programs that were compiled for a GPU, forward pass."""
-    table = source.table(GPU, target=TARGET, derivative="forward", **cell)
+    table = source.needed(GPU, target=TARGET, derivative="forward", **cell)
     return chosen(table, status="ok")
 
 

@@ -6,31 +6,28 @@ import pandas as pd
 
 from experiments.reporting.measures.argru import fastest_parallel
 from experiments.reporting.measures.measurement import (
-    Column,
     Measurement,
-    NotMeasured,
-    Source,
-    Table,
     count,
     found_after,
     listed,
     measured,
 )
+from experiments.reporting.results import Column, NotMeasured, Results, Table
 
 EXPERIMENT = "lorenz96"
 PARALLEL = ["deer", "quasi_deer", "elk", "quasi_elk"]
 
 
-def lorenz96_iterations(source: Source) -> Measurement:
+def lorenz96_iterations(source: Results) -> Measurement:
     """Median iterations to the threshold, the damped methods with the paper's dampings."""
-    table = _at_best(source, source.table(EXPERIMENT, method=PARALLEL))
+    table = _at_best(source, source.needed(EXPERIMENT, method=PARALLEL))
     values = _medians(found_after(table), table)
     return measured(values, f"{listed(values, count)} iterations", EXPERIMENT)
 
 
-def undamped_iterations(source: Source) -> Measurement:
+def undamped_iterations(source: Results) -> Measurement:
     """The most iterations of DEER and quasi-DEER, in parts of T."""
-    table = source.table(EXPERIMENT, method=["deer", "quasi_deer"])
+    table = source.needed(EXPERIMENT, method=["deer", "quasi_deer"])
     length = source.setting(EXPERIMENT, "length")
     most = found_after(table).groupby(table["method"]).max()
     values = {str(name): float(value) for name, value in most.items()}
@@ -38,9 +35,9 @@ def undamped_iterations(source: Source) -> Measurement:
     return measured(shares, f"at most {listed(values, count)}; T = {length:,}", EXPERIMENT)
 
 
-def lorenz96_converged(source: Source) -> Measurement:
+def lorenz96_converged(source: Results) -> Measurement:
     """The share of solves that found the answer, with the paper's dampings."""
-    table = _at_best(source, source.table(EXPERIMENT, method=PARALLEL))
+    table = _at_best(source, source.needed(EXPERIMENT, method=PARALLEL))
     steps = found_after(table)
     share = float(steps.map(math.isfinite).mean())
     medians = listed(_medians(steps, table), count)
@@ -48,9 +45,9 @@ def lorenz96_converged(source: Source) -> Measurement:
     return measured({"share": share}, text, EXPERIMENT)
 
 
-def lorenz96_farthest_iterate(source: Source) -> Measurement:
+def lorenz96_farthest_iterate(source: Results) -> Measurement:
     """The largest MAD of any iterate over that of the guess of zeros, the largest over starts."""
-    table = _at_best(source, source.table("lorenz96_convergence"))
+    table = _at_best(source, source.needed("lorenz96_convergence"))
     peaks = table.groupby(["method", "start"])["mad"].max()
     guesses = table.query("iteration == 0").groupby(["method", "start"])["mad"].first()
     ratios = (peaks / guesses).groupby("method").max()
@@ -58,15 +55,15 @@ def lorenz96_farthest_iterate(source: Source) -> Measurement:
     return measured(values, f"{listed(values)} times as far as the guess", EXPERIMENT)
 
 
-def lorenz96_fastest_parallel(source: Source) -> Measurement:
+def lorenz96_fastest_parallel(source: Results) -> Measurement:
     """The time of the fastest parallel method over that of sequential evaluation."""
-    table = source.table(EXPERIMENT)
+    table = source.needed(EXPERIMENT)
     times = _at_best(source, table).groupby("method")["time_s"].median()
     sequential = table.query("method == 'sequential'")["time_s"].median()
     return fastest_parallel(pd.concat([times, pd.Series({"sequential": sequential})]), EXPERIMENT)
 
 
-def _at_best(source: Source, table: Table) -> Table:
+def _at_best(source: Results, table: Table) -> Table:
     """The parallel rows without the sweeps."""
     best = {name: source.setting(EXPERIMENT, f"{name}_damping") for name in ("elk", "quasi_elk")}
     wanted = table["method"].map(best).fillna(0.0)

@@ -1,6 +1,6 @@
 """All measures by their names: functions from the results of a source to numbers.
 
-Each takes a `Source` and the `arguments` of paper/claims.yaml, and returns a `Measurement` or
+Each takes a `Results` and the `arguments` of paper/claims.yaml, and returns a `Measurement` or
 raises `NotMeasured`.
 """
 

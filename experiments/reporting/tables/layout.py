@@ -1,10 +1,16 @@
 """Tables for readers, in Markdown and LaTeX, each with a note below."""
 
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from experiments.harness.command_line import csv_path
 from experiments.harness.records import write_atomically
+from experiments.reporting.results import NotMeasured, Results
 
 MISSING = "\N{EN DASH}"
 # A cell with more characters is a sentence: in LaTeX its column is a paragraph.
@@ -19,6 +25,32 @@ LATEX = {
     "²": "$^2$",
     "³": "$^3$",
 }
+
+
+class Made(NamedTuple):
+    """A table: its numbers, how readers see them, and the note below."""
+
+    numbers: pd.DataFrame
+    shown: pd.DataFrame
+    note: str
+
+
+def run(name: str, make: Callable[[Results], Made], arguments: Sequence[str] | None = None) -> None:
+    """The command line of a table: python -m experiments.reporting.tables.NAME
+
+    **Arguments:**
+
+    - `make`: makes it from the results of a source; raises `NotMeasured` where it cannot.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.reporting.tables.{name}")
+    parser.add_argument("--results", type=Path, required=True, help="the folder of a source")
+    parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
+    options = parser.parse_args(arguments)
+    try:
+        made = make(Results(options.results))
+    except NotMeasured as reason:
+        sys.exit(f"{options.output.name} cannot be made: {reason}.")
+    write_tables(options.output, *made)
 
 
 def write_tables(output: Path, numbers: pd.DataFrame, shown: pd.DataFrame, note: str) -> None:

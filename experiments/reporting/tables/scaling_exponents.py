@@ -3,26 +3,23 @@
 Beside them stands the paper's Table 1, which counts the operations and the numbers
 of the linear solve of one iteration; hence time is taken per Newton iteration.
 
-    python -m experiments.reporting.tables.scaling_exponents \\
-        --input results/fresh/cpu/gru_scaling.csv \\
+    python -m experiments.reporting.tables.scaling_exponents --results results/fresh/cpu \\
         --output figures/out/fresh/cpu/scaling_exponents.csv
 
 The CSV holds every fit. The Markdown and LaTeX tables beside it hold, for each
 method and batch size, the fit in T at the largest D and the fit in D at the largest T.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from experiments.harness.command_line import csv_path
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, OUT_OF_MEMORY
-from experiments.reporting.tables.layout import MISSING, write_tables
+from experiments.reporting.labels import label
+from experiments.reporting.results import NotMeasured, Results
+from experiments.reporting.tables.layout import MISSING, Made, run
 
 TIME = "time per iteration"
 MEMORY = "temporary memory"
@@ -35,6 +32,8 @@ PAPER = {
     ("quasi_deer", TIME): (1, 1),
     ("quasi_deer", MEMORY): (1, 1),
 }
+# Of a method that the paper does not have.
+NOT_REPORTED = (None, None)
 RAN = (COMPLETED, NOT_CONVERGED)
 COMPILED = (*RAN, OUT_OF_MEMORY)
 # Exponents are about large sizes: a fit uses sizes of at least a tenth of the
@@ -111,7 +110,7 @@ def fit_all(results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (batch, method, quantity), group in _by_quantity(values):
         shared = {"batch": batch, "method": method, "quantity": quantity}
-        paper = PAPER[method, quantity]
+        paper = PAPER.get((method, quantity), NOT_REPORTED)
         for dim, curve in group.groupby("dim"):
             rows += _fit_rows(curve, "length", {**shared, "fixed": dim, "paper": paper[0]})
         length = _largest_common_length(group)
@@ -127,11 +126,11 @@ def summarise(fits: pd.DataFrame) -> pd.DataFrame:
     for (batch, method, quantity), group in _by_quantity(fits):
         in_length = group.query("variable == 'length'").query("fixed == fixed.max()")
         in_dim = group.query("variable == 'dim'")
-        paper = PAPER[method, quantity]
+        paper = PAPER.get((method, quantity), NOT_REPORTED)
         rows.append(
             {
                 "batch": batch,
-                "method": method.replace("_deer", "-DEER").replace("deer", "DEER"),
+                "method": label(method),
                 "quantity": quantity,
                 "exponent in T": _cell(in_length),
                 "at D": _first(in_length, "fixed"),
@@ -193,32 +192,26 @@ def _first(fit: pd.DataFrame, column: str) -> str:
     return MISSING if fit.empty else f"{fit[column].iloc[0]:,}"
 
 
-def _product(in_length: int, in_dim: int) -> str:
+def _product(in_length: int | None, in_dim: int | None) -> str:
+    if in_length is None:
+        return MISSING
     factors = [(name, power) for name, power in (("T", in_length), ("D", in_dim)) if power]
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in factors)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.reporting.tables.scaling_exponents"
-    )
-    parser.add_argument("--input", type=csv_path, required=True, help="gru_scaling's table")
-    parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
-    options = parser.parse_args(arguments)
-    fits = fit_all(_read(options.input))
+def make(results: Results) -> Made:
+    """The fits to gru_scaling's results."""
+    fits = fit_all(results.needed("gru_scaling"))
     if fits.empty:
-        sys.exit(
-            f"{options.input.name} has no method with two lengths or two state sizes, so no "
-            "exponent can be fitted: measure more."
+        raise NotMeasured(
+            "gru_scaling has no method with two lengths or two state sizes, so no exponent can be "
+            "fitted"
         )
-    write_tables(options.output, fits, summarise(fits), NOTE)
+    return Made(fits, summarise(fits), NOTE)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        sys.exit(f"{path.name} does not exist: run the experiment gru_scaling first.")
+def main(arguments: Sequence[str] | None = None) -> None:
+    run("scaling_exponents", make, arguments)
 
 
 if __name__ == "__main__":

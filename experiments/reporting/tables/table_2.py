@@ -1,12 +1,11 @@
 """Time of an iteration, iterations and time in all on the trained AR GRU (Table 2).
 
-    python -m experiments.reporting.tables.table_2 --solves results/fresh/cpu/argru.csv \\
-        --times results/fresh/cpu/argru_times.csv --output figures/out/fresh/cpu/table_2.csv
+    python -m experiments.reporting.tables.table_2 --results results/fresh/cpu \\
+        --output figures/out/fresh/cpu/table_2.csv
 
 The CSV holds numbers, the Markdown and LaTeX tables beside it what a reader wants to see.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.harness.command_line import csv_path
-from experiments.reporting.tables.layout import MISSING, write_tables
+from experiments.reporting.labels import label
+from experiments.reporting.results import Results
+from experiments.reporting.tables.layout import MISSING, Made, run
 
 
 class Reported(NamedTuple):
@@ -23,17 +23,10 @@ class Reported(NamedTuple):
 
     num_steps: int | None
     time_per_iteration_s: float | None
-    time_s: float
+    time_s: float | None
     confirmed: bool
 
 
-LABELS = {
-    "sequential": "sequential",
-    "deer": "DEER",
-    "quasi_deer": "quasi-DEER",
-    "elk": "ELK",
-    "quasi_elk": "quasi-ELK",
-}
 # Of quasi-ELK only the time in all is confirmed.
 PAPER = {
     "sequential": Reported(None, None, 96e-3, confirmed=True),
@@ -42,6 +35,8 @@ PAPER = {
     "elk": Reported(172, 3.600e-3, 619e-3, confirmed=False),
     "quasi_elk": Reported(1566, 0.141e-3, 221e-3, confirmed=True),
 }
+# Of a method that the paper does not have.
+NOT_REPORTED = Reported(None, None, None, confirmed=True)
 NOTE = (
     "Trained autoregressive GRU, whole sequence, guess of zeros. Iterations until the mean "
     "absolute deviation of the output from the sequential one is below 0.1: median over draws of "
@@ -56,7 +51,9 @@ def tabulate(solves: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     trained = solves.query("model == 'trained'")
     seconds = times.assign(each=times["time_s"] / times["run_steps"].fillna(1))
     rows = []
-    for method, paper in PAPER.items():
+    others = [name for name in dict.fromkeys(trained["method"]) if name not in PAPER]
+    for method in [*PAPER, *others]:
+        paper = PAPER.get(method, NOT_REPORTED)
         each = np.median(seconds[seconds["method"] == method]["each"])
         counts = trained.query("method == @method")["num_steps"].astype(float).fillna(math.inf)
         sequential = method == "sequential"
@@ -80,14 +77,14 @@ def for_readers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_words(row: dict) -> dict[str, str]:
-    paper = PAPER[row["method"]]
+    paper = PAPER.get(row["method"], NOT_REPORTED)
 
     def reported(text: str, confirmed: bool) -> str:
         return text if confirmed or text == MISSING else f"({text})"
 
     counts = [_count(row[f"num_steps_{name}"]) for name in ("median", "min", "max")]
     return {
-        "method": LABELS[row["method"]],
+        "method": label(row["method"]),
         "iterations": counts[0] if len(set(counts)) == 1 else "{} ({} to {})".format(*counts),
         "ms per iteration": _milliseconds(row["time_per_iteration_s"]),
         "ms in all": _milliseconds(row["time_s"]),
@@ -109,14 +106,14 @@ def _milliseconds(seconds: float | None) -> str:
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
+def make(results: Results) -> Made:
+    """The numbers of argru's results."""
+    table = tabulate(results.needed("argru"), results.needed("argru_times"))
+    return Made(table, for_readers(table), NOTE)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m experiments.reporting.tables.table_2")
-    parser.add_argument("--solves", type=csv_path, required=True, help="argru's table")
-    parser.add_argument("--times", type=csv_path, required=True, help="argru's times")
-    parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
-    options = parser.parse_args(arguments)
-    table = tabulate(pd.read_csv(options.solves), pd.read_csv(options.times))
-    write_tables(options.output, table, for_readers(table), NOTE)
+    run("table_2", make, arguments)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,18 @@
 """Accuracy, iterations and time of the trained classifiers beside the baselines (Figure 3).
 
-    python -m experiments.reporting.tables.training_accuracy \\
-        --training results/fresh/cpu/training.csv \\
-        --baselines results/fresh/cpu/baselines.csv \\
+    python -m experiments.reporting.tables.training_accuracy --results results/fresh/cpu \\
         --output figures/out/fresh/cpu/training_accuracy.csv
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.harness.command_line import csv_path
-from experiments.reporting.tables.layout import MISSING, write_tables
+from experiments.reporting.labels import TRAININGS
+from experiments.reporting.results import Results
+from experiments.reporting.tables.layout import MISSING, Made, run
 
-LABELS = {
-    "majority": "most frequent class",
-    "linear_probe": "linear probe",
-    "sequential": "sequential",
-    "deer": "DEER",
-    "quasi_deer": "quasi-DEER",
-    "deer_diagonal": "DEER, diagonal gradient",
-    "quasi_deer_diagonal": "quasi-DEER, diagonal gradient",
-    "quasi_deer_warm": "quasi-DEER, warm start",
-}
 NOTE = (
     "Test accuracy at the epoch that the validation part chose: mean over the splits, with the "
     "lowest and the highest. Iterations: mean over series, layers and updates. Time: median over "
@@ -67,7 +54,7 @@ def for_readers(table: pd.DataFrame) -> pd.DataFrame:
     """The same in words and milliseconds."""
     rows = [
         {
-            "trained with": LABELS[row["trained"]],
+            "trained with": TRAININGS[row["trained"]],
             "test accuracy": "{:.2f} ({:.2f} to {:.2f})".format(
                 *(row[f"test_accuracy_{name}"] for name in ("mean", "min", "max"))
             ),
@@ -83,18 +70,15 @@ def _number(value: float, form: str) -> str:
     return MISSING if pd.isna(value) else form.format(value)
 
 
+def make(results: Results) -> Made:
+    """The numbers of the results of training and baselines."""
+    names = ("training", "training_epochs", "baselines")
+    table = tabulate(*(results.needed(name) for name in names))
+    return Made(table, for_readers(table), NOTE)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.reporting.tables.training_accuracy"
-    )
-    parser.add_argument("--training", type=csv_path, required=True, help="training's table")
-    parser.add_argument("--baselines", type=csv_path, required=True)
-    parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
-    options = parser.parse_args(arguments)
-    training: Path = options.training
-    epochs = training.with_name(f"{training.stem}_epochs.csv")
-    table = tabulate(*map(pd.read_csv, (training, epochs, options.baselines)))
-    write_tables(options.output, table, for_readers(table), NOTE)
+    run("training_accuracy", make, arguments)
 
 
 if __name__ == "__main__":
