@@ -3,11 +3,13 @@
     python -m experiments.reporting.archive promote --scale cpu --label my-machine
     python -m experiments.reporting.archive promote --scale cpu --label my-machine \\
         --other gpu_memory=paper
+    python -m experiments.reporting.archive promote --scale cpu --label part --only wide chaos
     python -m experiments.reporting.archive verify
 
 `promote` copies the collected results of a fresh run to results/archived/LABEL. No rule of
 the pipeline writes there, so drawing from an archive never starts an experiment. `--other` takes
-an experiment from the run of another scale. `verify` compares every archive with its checksums.
+an experiment from the run of another scale, `--only` keeps some of them. `verify` compares every
+archive with its checksums.
 """
 
 import argparse
@@ -38,7 +40,11 @@ class ArchiveError(ValueError):
 
 
 def promote(
-    root: Path, scale: str, label: str, other_scales: Mapping[str, str] | None = None
+    root: Path,
+    scale: str,
+    label: str,
+    other_scales: Mapping[str, str] | None = None,
+    experiments: Sequence[str] = NAMES,
 ) -> Path:
     """Copies the results of a fresh run to a new archive and returns its folder.
 
@@ -48,10 +54,11 @@ def promote(
 
     - `scale`: the scale that was run.
     - `other_scales`: experiments to take from runs of other scales, each with its scale.
+    - `experiments`: what to keep; all of them if nothing is said.
     """
     target = _new_folder(root, label)
     other_scales = other_scales or {}
-    files = _collected_results(root, scale, other_scales)
+    files = _collected_results(root, scale, other_scales, experiments)
     commit = describe_commit()  # before the copy, which is a change of the working tree
     partial = root / "results" / f".{label}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -74,7 +81,8 @@ def promote(
 
 def describe(folder: Path) -> dict[str, Any]:
     """Where the results in a folder come from. Names no machine, user or path."""
-    records = {name: read_records(folder / f"{name}.csv") for name in NAMES}
+    held = [name for name in NAMES if (folder / f"{name}.csv").is_file()]
+    records = {name: read_records(folder / f"{name}.csv") for name in held}
     everything = [record for several in records.values() for record in several]
     return {
         "promoted_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,19 +133,22 @@ def _new_folder(root: Path, label: str) -> Path:
     return target
 
 
-def _collected_results(root: Path, scale: str, other_scales: Mapping[str, str]) -> list[Path]:
-    """All files of fresh runs, if they have the results of every experiment."""
-    for name in other_scales:
+def _collected_results(
+    root: Path, scale: str, other_scales: Mapping[str, str], experiments: Sequence[str]
+) -> list[Path]:
+    """The files of fresh runs, if they have the results of all these experiments."""
+    for name in (*other_scales, *experiments):
         if name not in NAMES:
             raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(NAMES)}.")
     found = []
-    for name in NAMES:
+    for name in experiments:
         fresh = root / "results" / "fresh" / other_scales.get(name, scale)
         for path in (fresh / f"{name}.csv", fresh / f"{name}.json"):
             if not path.is_file():
                 raise ArchiveError(
                     f"{path.relative_to(root).as_posix()} does not exist: finish the run first "
-                    f"(./run snakemake --cores all --config scale={fresh.name})."
+                    f"(./run snakemake --cores all --config scale={fresh.name}), or name the "
+                    "experiments to keep with --only."
                 )
         found += [
             path for path in fresh.glob(f"{name}*") if path.is_file() and _owner(path) == name
@@ -189,13 +200,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=_experiment_and_scale,
         help="experiments to take from runs of other scales",
     )
+    promoting.add_argument(
+        "--only",
+        nargs="+",
+        default=NAMES,
+        metavar="EXPERIMENT",
+        help="the experiments to keep, where it is not all of them",
+    )
     commands.add_parser("verify", help="compare all archives with their checksums")
     options = parser.parse_args(arguments)
     if options.command == "verify":
         _verify_all(_REPOSITORY)
         return
     try:
-        folder = promote(_REPOSITORY, options.scale, options.label, dict(options.other))
+        folder = promote(
+            _REPOSITORY, options.scale, options.label, dict(options.other), options.only
+        )
     except ArchiveError as error:
         sys.exit(str(error))
     print(f"Archived as {folder.relative_to(_REPOSITORY).as_posix()}: commit this folder.")

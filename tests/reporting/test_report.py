@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
+from experiments import catalogue
 from experiments.harness.configuration import archives
 from experiments.reporting.document import beyond, classifiers, compile, cost, stability
 from experiments.reporting.document.compile import ReportError, compile_report
@@ -314,6 +315,18 @@ def test_the_report_shows_what_a_source_has_and_names_what_it_lacks(paper):
     assert "2b3e066ff" in text  # a commit is not a power of ten
     assert "no results of Lorenz96" in text and "no results of windows" not in text
     assert compile_report(*given) == pdf  # no dates, no random names
+
+
+def test_what_the_text_does_not_name_is_shown_at_its_end(paper, monkeypatch):
+    mine = catalogue.Figure("mine", "wide", "Mine", "What I found.")
+    monkeypatch.setattr(compile, "FIGURES", (*catalogue.FIGURES, mine))
+    shutil.copy(paper / "windows.pdf", paper / "mine.pdf")
+    with_it = compile_report(paper / "numbers.json", [paper / "mine.pdf"], [])
+    without = compile_report(paper / "numbers.json", [paper / "windows.pdf"], [])
+    assert "Further results" in text_of(with_it, paper) and "What I found." in text_of(
+        with_it, paper
+    )
+    assert "Further results" not in text_of(without, paper)
 
 
 def test_a_number_that_is_not_there_is_named(paper):

@@ -29,6 +29,8 @@ from tests.clones import (
 )
 
 LABELS = [*archives(ROOT), "tiny"]
+# What a further archive holds.
+PART = ("wide", "argru", "gru_accuracy")
 EXPERIMENT_RULES = ("measure_", "collect_", "install_")
 FIGURES = [
     f"{one.name}{suffix}" for one in catalogue.FIGURES for suffix in (".pdf", ".svg", ".png")
@@ -141,6 +143,7 @@ def archived(finished, tmp_path_factory):
     for suffix in (".csv", ".json"):
         (fresh / "smoke" / f"gpu_memory{suffix}").rename(fresh / "other" / f"gpu_memory{suffix}")
     archive.promote(keeper, "smoke", "tiny", {"gpu_memory": "other"})
+    archive.promote(keeper, "smoke", "part", experiments=PART)
     git(keeper, "add", "--all")
     git(keeper, "commit", "--quiet", "--message", "an archive")
     return make_clone(keeper, keeper.with_name("clone"))
@@ -168,6 +171,22 @@ def test_an_archive_is_drawn_without_any_experiment(archived, label):
         assert again.returncode == 0
         assert not any(rule in again.stdout + again.stderr for rule in EXPERIMENT_RULES)
     assert not (archived / "results" / "fresh").exists()
+
+
+@pytest.mark.slow
+def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archived):
+    answer = snakemake(archived, "--cores", "all", "--config", "source=archived/part")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    folder = archived / "figures" / "out" / "archived" / "part"
+    drawn = {path.stem for path in folder.glob("*.pdf")} - {"report"}
+    assert drawn == {"wide", "argru_convergence", "gru_accuracy"}
+    assert {path.stem for path in folder.glob("*.tex")} == {"table_2", "claims", "findings"}
+    numbers = json.loads((folder / "numbers.json").read_text())
+    assert numbers["chaos.pays"] == "not measured" != numbers["wide.largest"]
+    claims = (folder / "claims.md").read_text()
+    assert "not measured here: no results of lorenz96" in claims
+    text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
+    assert "no results of chaos" in " ".join(text.split())
 
 
 def touch_everything_but_results(clone: Path) -> None:
@@ -226,6 +245,8 @@ def test_promotion_refuses_what_is_there_and_what_is_not(archived, finished):
         archive.promote(finished, "cpu", "new")
     with pytest.raises(archive.ArchiveError, match="'gpu' is no experiment: use one of gru_scal"):
         archive.promote(finished, "smoke", "new", {"gpu": "paper"})
+    with pytest.raises(archive.ArchiveError, match="'wie' is no experiment"):
+        archive.promote(finished, "smoke", "new", experiments=["wie"])
     assert not (finished / "results" / "archived" / "new").exists()
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import typst
 
+from experiments.catalogue import FIGURES, TABLES
+
 ROOT = Path(__file__).resolve().parents[3]
 REPORT = ROOT / "paper" / "report.typ"
 
@@ -43,6 +45,7 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
         "out": f"/{folder.relative_to(ROOT).as_posix()}",
         "figures": json.dumps(sorted(path.stem for path in figures)),
         "tables": json.dumps(sorted(path.stem for path in tables)),
+        "further": json.dumps(_further([*figures, *tables])),
     }
     try:
         pdf, warnings = compiler.compile_with_warnings(format="pdf", sys_inputs=given)
@@ -52,6 +55,14 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
         print(warning, file=sys.stderr)
     assert isinstance(pdf, bytes)  # a list for formats of one file a page
     return pdf
+
+
+def _further(paths: Sequence[Path]) -> dict[str, str]:
+    """The figures and tables that the text says nothing of, each with its line in the catalogue."""
+    prose = REPORT.read_text(encoding="utf-8")
+    lines = {one.name: one.about for one in (*FIGURES, *TABLES)}
+    named = {path.stem for path in paths if f'"{path.stem}"' not in prose}
+    return {name: line for name, line in lines.items() if name in named}
 
 
 def _check(path: Path, folder: Path) -> None:
