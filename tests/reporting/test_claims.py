@@ -317,11 +317,11 @@ INFINITE = float("inf")
             "sequential 500 ms, quasi-ELK 3,000 ms",
         ),
         (
-            "memory_ratio",
+            "total_memory_ratio",
             {"batch": 16, "dim": 64},
             {"gru_scaling": MEMORY},
             {"quasi_deer": 6},
-            "6 times at D = 64, T = 200",
+            "6 times the memory in all at D = 64, T = 200",
         ),
         (
             "iterations_ratio",
@@ -331,11 +331,11 @@ INFINITE = float("inf")
             "over 1 cells",
         ),
         (
-            "gpu_memory_ratio",
+            "gpu_total_memory_ratio",
             {"batch": 16, "dim": 64},
             {"gpu_memory": COMPILED},
             {"quasi_deer": 10},
-            "10 times at D = 64",
+            "10 times the memory in all at D = 64",
         ),
         (
             "gpu_memory_needed",

@@ -99,6 +99,8 @@ def scaling_row(method, dim, length, time_s, memory, status="ok"):
         "seed": 0,
         "time_s": time_s,
         "num_steps": steps,
+        "argument_memory_bytes": 20,
+        "output_memory_bytes": 30,
         "temp_memory_bytes": memory,
     }
 
@@ -114,7 +116,10 @@ def test_scaling_compares_in_the_largest_cell_that_all_completed(tmp_path):
     ]
     numbers = cost.gru_scaling(source(tmp_path, gru_scaling=rows))
     assert numbers["gru_scaling.batch16.largest.length"] == "100"
-    assert numbers["gru_scaling.batch16.largest.memory_ratio"] == "8"
+    assert numbers["gru_scaling.batch16.largest.temporary_ratio"] == "8"
+    # What is only compiled counts for it, and arguments and results count too.
+    assert numbers["gru_scaling.batch16.total_ratio"] == quantity(8050 / 1050)
+    assert numbers["gru_scaling.batch16.total_ratio.length"] == "1,000"
     assert numbers["gru_scaling.batch16.largest.quasi_deer.time"] == seconds(3)
     assert numbers["gru_scaling.batch16.out_of_memory"] == "1 of 2"
     assert numbers["gru_scaling.batch1.largest.dim"] == "not measured"
@@ -137,7 +142,7 @@ def test_gpu_memory_counts_what_fits_the_card(tmp_path):
     assert numbers["gpu_memory.deer.memory"] == size(22e9)
     assert numbers["gpu_memory.deer.fits"] == "1 of 2"
     assert numbers["gpu_memory.quasi_deer.fits"] == "2 of 2"
-    assert numbers["gpu_memory.ratio"] == "10"
+    assert numbers["gpu_memory.temporary_ratio"] == "10"
     assert numbers["gpu_memory.elk.memory"] == "not measured"
     assert numbers["gpu_memory.target"] == "H100"
 
@@ -166,10 +171,17 @@ def test_a_solve_that_did_not_arrive_took_infinitely_many_iterations(tmp_path):
         {"model": "trained", "method": "elk", "seed": seed, "num_steps": steps}
         for seed, steps in enumerate([10, None, None])
     ]
-    mad = [{"model": "trained", "method": "elk", "mad": value} for value in (3.0, math.inf)]
+    draws = [(0, 3.0), (0, 4.0), (1, math.inf), (2, math.inf), (3, 9.0), (4, 1.0)]
+    mad = [
+        {"model": "trained", "method": method, "seed": seed, "mad": value}
+        for seed, value in draws
+        for method in ("elk", "deer")
+        if method == "elk" or seed in (1, 2)
+    ]
     numbers = stability.argru(source(tmp_path, argru=solves, argru_mad=mad))
     assert numbers["argru.trained.elk.steps"] == "not found"
-    assert numbers["argru.elk.largest_mad"] == "beyond float32"
+    assert numbers["argru.elk.largest_mad"] == "9"  # the median of 4, infinity twice, 9 and 1
+    assert numbers["argru.deer.largest_mad"] == "beyond float32"
 
 
 def test_windows_name_the_least_work(tmp_path):

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.outcome import COMPLETED, OUT_OF_MEMORY
-from experiments.reporting.format import count, quantity, seconds, share, size, span
+from experiments.reporting import quantities
+from experiments.reporting.format import NOT_MEASURED, count, quantity, seconds, share, size, span
+from experiments.reporting.quantities import TOTAL, memory, memory_ratio
 from experiments.reporting.results import Results, largest, median, pick, ratio, rows
 from experiments.reporting.tables import scaling_exponents
 
@@ -42,11 +44,12 @@ def _scaling(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     dim, length = _largest_cell(rows(table, status=COMPLETED))
     cell = rows(table, dim=dim, length=length)
     numbers |= {"largest.dim": count(dim), "largest.length": count(length)}
-    memory = {name: median(pick(cell, "temp_memory_bytes", method=name)) for name in METHODS}
+    temporary = {name: median(pick(cell, "temp_memory_bytes", method=name)) for name in METHODS}
     for name in METHODS:
         numbers[f"largest.{name}.time"] = seconds(median(pick(cell, "time_s", method=name)))
-        numbers[f"largest.{name}.memory"] = size(memory[name])
-    numbers["largest.memory_ratio"] = quantity(ratio(memory["deer"], memory["quasi_deer"]))
+        numbers[f"largest.{name}.memory"] = size(temporary[name])
+    numbers["largest.temporary_ratio"] = quantity(ratio(temporary["deer"], temporary["quasi_deer"]))
+    numbers |= _total_ratio(table)
     return {f"{prefix}.{name}": text for name, text in numbers.items()}
 
 
@@ -86,12 +89,10 @@ def _exponents(table: pd.DataFrame) -> dict[str, str]:
 def gpu_memory(source: Results) -> dict[str, str]:
     """Memory on a GPU, batch size 16: of the largest program, and what fits the paper's card."""
     table = rows(source.table("gpu_memory"), status=COMPLETED, derivative="forward")
-    targets = source.table("gpu_memory")
-    target = targets["target"].iloc[0] if len(targets) else ""
-    table = rows(table, target=target, batch=BATCHES[1])
+    table = rows(table, target=quantities.GPU, batch=BATCHES[1])
     dim, length = largest(pick(table, "dim")), largest(pick(table, "length"))
     numbers = {
-        "target": target.upper() or count(np.nan),
+        "target": quantities.GPU.upper() if len(table) else NOT_MEASURED,
         "batch": count(largest(pick(table, "batch"))),
         "dim": count(dim),
         "length": count(length),
@@ -105,14 +106,22 @@ def gpu_memory(source: Results) -> dict[str, str]:
         numbers[f"{name}.memory"] = size(median(_total(rows(cell, method=name))))
         numbers[f"{name}.fits"] = share(int((_total(own) <= CARD_BYTES).sum()), len(own))
         numbers[f"{name}.kernels"] = span(pick(own, "kernels_per_iteration"), count)
-    numbers["ratio"] = quantity(ratio(temporary["deer"], temporary["quasi_deer"]))
+    numbers["temporary_ratio"] = quantity(ratio(temporary["deer"], temporary["quasi_deer"]))
+    numbers |= _total_ratio(table)
     return {f"gpu_memory.{name}": text for name, text in numbers.items()}
 
 
 def _total(table: pd.DataFrame) -> np.ndarray:
-    """Arguments, result and temporary buffers together."""
-    names = ("argument_memory_bytes", "output_memory_bytes", "temp_memory_bytes")
-    return np.sum([pick(table, name) for name in names], axis=0)
+    """Memory in all of each program; none where there are no results."""
+    return memory(table, TOTAL).to_numpy(float) if len(table) else np.empty(0)
+
+
+def _total_ratio(table: pd.DataFrame) -> dict[str, str]:
+    """DEER's memory in all over quasi-DEER's at the largest D, and at which length: a claim's."""
+    widest = rows(table, dim=largest(pick(table, "dim")))
+    found = memory_ratio(widest, TOTAL) if len(widest) else None
+    value, length = found or (np.nan, np.nan)
+    return {"total_ratio": quantity(value), "total_ratio.length": count(length)}
 
 
 def gru_accuracy(source: Results) -> dict[str, str]:

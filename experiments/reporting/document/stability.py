@@ -8,14 +8,13 @@ import pandas as pd
 from experiments.harness.outcome import PAPER_THRESHOLD
 from experiments.reporting.format import NOT_MEASURED, count, extent, quantity, seconds, share, span
 from experiments.reporting.labels import label
+from experiments.reporting.quantities import farthest_iterates, iterations, iterations_by_damping
 from experiments.reporting.results import (
     Results,
     largest,
     median,
     pick,
-    ratio,
     rows,
-    smallest,
 )
 from experiments.reporting.tables import table_2
 
@@ -44,16 +43,15 @@ def argru(source: Results) -> dict[str, str]:
 
 
 def _steps(table: pd.DataFrame) -> np.ndarray:
-    """Iterations of solves; a solve that did not find the answer took infinitely many."""
-    return np.nan_to_num(pick(table, "num_steps"), nan=math.inf)
+    """Iterations of solves; none where there are no results."""
+    return iterations(table).to_numpy(float) if "num_steps" in table else np.empty(0)
 
 
 def _growth(mad: pd.DataFrame) -> dict[str, str]:
-    """The largest MAD of an iterate on the trained model."""
-    trained = rows(mad, model="trained")
+    """The largest MAD of an iterate on the trained model, median over the draws of noise."""
+    peaks = {} if mad.empty else farthest_iterates(rows(mad, model="trained"))
     return {
-        f"argru.{method}.largest_mad": extent(largest(pick(trained, "mad", method=method)))
-        for method in PARALLEL
+        f"argru.{method}.largest_mad": extent(peaks.get(method, math.nan)) for method in PARALLEL
     }
 
 
@@ -86,9 +84,8 @@ def argru_sweep(source: Results) -> dict[str, str]:
 
 def _sweep(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     """Of a sweep of the damping: the best one, its iterations, how many of them always arrive."""
-    dampings = sorted(set(pick(table, "damping")))
-    grouped = {damping: _steps(rows(table, damping=damping)) for damping in dampings}
-    medians = {damping: median(own) for damping, own in grouped.items()}
+    medians = {} if table.empty else iterations_by_damping(table).to_dict()
+    grouped = {damping: _steps(rows(table, damping=damping)) for damping in medians}
     best = min(medians, key=lambda damping: medians[damping], default=math.nan)
     found = math.isfinite(medians.get(best, math.nan))
     arrived = sum(bool(np.all(np.isfinite(own))) for own in grouped.values())
@@ -179,13 +176,7 @@ def windows(source: Results) -> dict[str, str]:
         numbers |= _best_window(own, "time_s", seconds, f"{prefix}.least_time")
         sequential = median(pick(own, "time_s", method="sequential"))
         numbers[f"{prefix}.sequential.time"] = seconds(sequential)
-        gain = ratio(smallest(pick(whole, "work")), _least(own, "work"))
-        numbers[f"{prefix}.work_ratio"] = quantity(gain)
     return numbers
-
-
-def _least(table: pd.DataFrame, column: str) -> float:
-    return smallest(pick(rows(table, evaluation="windows"), column))
 
 
 def _best_window(table: pd.DataFrame, column: str, write, prefix: str) -> dict[str, str]:

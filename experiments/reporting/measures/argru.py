@@ -6,12 +6,12 @@ from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
     Measurement,
     count,
-    found_after,
     listed,
     measured,
     number,
     power,
 )
+from experiments.reporting.quantities import farthest_iterates, iterations, iterations_by_damping
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 from experiments.reporting.tables import table_2
 
@@ -25,7 +25,7 @@ def argru_iterations(source: Results, model: str, method: str | None = None) -> 
     table = source.needed(EXPERIMENT, model=model)
     if method is not None:
         table = chosen(table, method=method)
-    steps = found_after(table).groupby(table["method"], sort=False)
+    steps = iterations(table).groupby(table["method"], sort=False)
     values = {str(name): float(value) for name, value in steps.median().items()}
     if method is None:
         return measured(values, listed(values, count), EXPERIMENT)
@@ -67,20 +67,20 @@ def fastest_parallel(times: Column, experiment: str) -> Measurement:
 def argru_farthest_iterate(source: Results) -> Measurement:
     """The largest MAD of any iterate on the trained AR GRU, median over draws of noise."""
     table = source.needed("argru_mad", model="trained")
-    peaks = table.groupby(["method", "seed"])["mad"].max().groupby("method").median()
+    peaks = farthest_iterates(table)
     undamped = [peaks[name] for name in UNDAMPED if name in peaks]
-    damped = {name: float(peaks[name]) for name in DAMPED if name in peaks}
+    damped = {name: peaks[name] for name in DAMPED if name in peaks}
     if not undamped or not damped:
         raise NotMeasured("no iterates of damped and of undamped methods")
     shown = listed({**damped, **{name: peaks[name] for name in UNDAMPED if name in peaks}})
-    values = {**damped, "undamped": float(min(undamped))}
+    values = {**damped, "undamped": min(undamped)}
     return measured(values, f"largest MAD of an iterate: {shown}", EXPERIMENT)
 
 
 def sweep(source: Results, experiment: str, method: str) -> Column:
     """Median iterations by λ, infinite where the answer was not found."""
     table = source.needed(experiment, method=method)
-    return found_after(table).groupby(table["damping"]).median()
+    return iterations_by_damping(table)
 
 
 def best_damping(source: Results, experiment: str, method: str) -> Measurement:

@@ -9,11 +9,11 @@ from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
     Measurement,
     count,
-    found_after,
     measured,
     number,
     power,
 )
+from experiments.reporting.quantities import iterations
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 
 
@@ -94,7 +94,7 @@ def wide_speedup(source: Results) -> Measurement:
 def trained_iterations_ratio(source: Results, method: str) -> Measurement:
     """Iterations with trained weights over those with untrained ones, the smallest of all cells."""
     table = source.needed("architectures", method=method)
-    steps = table.assign(steps=found_after(table)).set_index("cell")
+    steps = table.assign(steps=iterations(table)).set_index("cell")
     trained = chosen(steps, weights="trained")["steps"]
     untrained = chosen(steps, weights="untrained")["steps"]
     ratios = trained / untrained

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.reporting import quantities
 from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import Measurement, count, measured, number
+from experiments.reporting.quantities import TOTAL, memory, memory_ratio, of
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 from experiments.reporting.tables.scaling_exponents import fit_all
 
 SCALING, GPU, ACCURACY = "gru_scaling", "gpu_memory", "gru_accuracy"
-# The paper's GPU has 16 GB; the H100 is the device that memory is compiled for.
-TARGET = "h100"
 GIGABYTE = 1e9
 CELL = ["dim", "length"]
 
@@ -30,16 +30,16 @@ def scaling_exponents(source: Results, method: str, quantity: str) -> Measuremen
     return measured({"T": in_length.exponent, "D": in_dim.exponent}, text, SCALING)
 
 
-def memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
+def total_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
     """Memory of DEER's program over quasi-DEER's at the largest T, with arguments and results."""
     table = source.needed(SCALING, batch=batch, dim=dim, method=["deer", "quasi_deer"])
-    return _memory_ratio(table.drop_duplicates(["method", "length"]), SCALING)
+    return _total_memory_ratio(table.drop_duplicates(["method", "length"]), SCALING)
 
 
-def gpu_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
+def gpu_total_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
     """The same, compiled for a GPU."""
     table = _compiled(source, batch=batch, dim=dim, method=["deer", "quasi_deer"])
-    return _memory_ratio(table, GPU)
+    return _total_memory_ratio(table, GPU)
 
 
 def gpu_memory_needed(
@@ -47,8 +47,8 @@ def gpu_memory_needed(
 ) -> Measurement:
     """Memory of a method in one cell in gigabytes, compiled for a GPU."""
     cell = _compiled(source, batch=batch, dim=dim, length=length, method=method)
-    gigabytes = float(_total(cell).iloc[0]) / GIGABYTE
-    text = f"{number(gigabytes)} GB at {_at(dim, length)}, compiled for {TARGET.upper()}"
+    gigabytes = float(memory(cell, TOTAL).iloc[0]) / GIGABYTE
+    text = f"{number(gigabytes)} GB at {_at(dim, length)}, compiled for {quantities.GPU.upper()}"
     return measured({method: gigabytes}, text, GPU)
 
 
@@ -64,7 +64,7 @@ def speedups(source: Results, batch: int, method: str) -> Column:
     """Sequential time over a method's, for each D and T."""
     both = source.needed(SCALING, batch=batch, method=["sequential", method])
     times = both.groupby(["method", *CELL])["time_s"].median()
-    ratios = (_of(times, "sequential") / _of(times, method)).dropna()
+    ratios = (of(times, "sequential") / of(times, method)).dropna()
     if ratios.empty:
         raise NotMeasured(f"no cell with times of {label(method)} and sequential evaluation")
     return ratios
@@ -74,7 +74,7 @@ def iterations_ratio(source: Results, batch: int) -> Measurement:
     """Iterations of quasi-DEER over DEER's: the smallest ratio over the cells."""
     table = source.needed(SCALING, batch=batch, method=["deer", "quasi_deer"])
     steps = table.groupby(["method", *CELL])["num_steps"].median()
-    ratios = (_of(steps, "quasi_deer") / _of(steps, "deer")).dropna()
+    ratios = (of(steps, "quasi_deer") / of(steps, "deer")).dropna()
     if ratios.empty:
         raise NotMeasured("no cell with iterations of DEER and quasi-DEER")
     text = f"{number(ratios.min())} to {number(ratios.max())} times, over {len(ratios)} cells"
@@ -104,30 +104,18 @@ def parallel_wins(source: Results, batch: int) -> Measurement:
 
 def _compiled(source: Results, **cell: Any) -> Table:
     """Programs that were compiled for a GPU, forward pass."""
-    table = source.needed(GPU, target=TARGET, derivative="forward", **cell)
+    table = source.needed(GPU, target=quantities.GPU, derivative="forward", **cell)
     return chosen(table, status="ok")
 
 
-def _memory_ratio(table: Table, experiment: str) -> Measurement:
-    """Of one state size and batch size."""
-    total = _total(table).groupby([table["method"], table["length"]]).first()
-    ratios = (_of(total, "deer") / _of(total, "quasi_deer")).dropna()
-    if ratios.empty:
+def _total_memory_ratio(table: Table, experiment: str) -> Measurement:
+    """DEER's memory in all over quasi-DEER's, of the programs of one state size and batch size."""
+    ratio = memory_ratio(table, TOTAL)
+    if ratio is None:
         raise NotMeasured("no length with the memory of DEER and quasi-DEER")
-    ratio = float(ratios.iloc[-1])
-    text = f"{number(ratio)} times at {_at(table['dim'].iloc[0], int(ratios.index[-1]))}"
-    return measured({"quasi_deer": ratio}, text, experiment)
-
-
-def _total(table: Table) -> Column:
-    """Memory in bytes that programs need in all."""
-    parts = ("argument", "output", "temp")
-    return table[[f"{part}_memory_bytes" for part in parts]].sum(axis=1)
-
-
-def _of(values: Column, method: str) -> Column:
-    """A method's values by cell; none where it was not measured."""
-    return values[values.index.get_level_values("method") == method].droplevel("method")
+    where = _at(table["dim"].iloc[0], ratio.length)
+    text = f"{number(ratio.value)} times the memory in all at {where}"
+    return measured({"quasi_deer": ratio.value}, text, experiment)
 
 
 def _at(dim: int, length: int) -> str:

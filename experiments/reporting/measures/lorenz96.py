@@ -8,10 +8,10 @@ from experiments.reporting.measures.argru import fastest_parallel
 from experiments.reporting.measures.measurement import (
     Measurement,
     count,
-    found_after,
     listed,
     measured,
 )
+from experiments.reporting.quantities import iterations
 from experiments.reporting.results import Column, NotMeasured, Results, Table
 
 EXPERIMENT = "lorenz96"
@@ -21,7 +21,7 @@ PARALLEL = ["deer", "quasi_deer", "elk", "quasi_elk"]
 def lorenz96_iterations(source: Results) -> Measurement:
     """Median iterations to the threshold, the damped methods with the paper's dampings."""
     table = _at_best(source, source.needed(EXPERIMENT, method=PARALLEL))
-    values = _medians(found_after(table), table)
+    values = _medians(iterations(table), table)
     return measured(values, f"{listed(values, count)} iterations", EXPERIMENT)
 
 
@@ -29,7 +29,7 @@ def undamped_iterations(source: Results) -> Measurement:
     """The most iterations of DEER and quasi-DEER, in parts of T."""
     table = source.needed(EXPERIMENT, method=["deer", "quasi_deer"])
     length = source.setting(EXPERIMENT, "length")
-    most = found_after(table).groupby(table["method"]).max()
+    most = iterations(table).groupby(table["method"]).max()
     values = {str(name): float(value) for name, value in most.items()}
     shares = {name: value / length for name, value in values.items()}
     return measured(shares, f"at most {listed(values, count)}; T = {length:,}", EXPERIMENT)
@@ -38,7 +38,7 @@ def undamped_iterations(source: Results) -> Measurement:
 def lorenz96_converged(source: Results) -> Measurement:
     """The share of solves that found the answer, with the paper's dampings."""
     table = _at_best(source, source.needed(EXPERIMENT, method=PARALLEL))
-    steps = found_after(table)
+    steps = iterations(table)
     share = float(steps.map(math.isfinite).mean())
     medians = listed(_medians(steps, table), count)
     text = f"{steps.map(math.isfinite).sum()} of {len(steps)} solves; iterations: {medians}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from experiments.reporting.labels import label
-from experiments.reporting.results import Column, NotMeasured, Table
+from experiments.reporting.results import NotMeasured
 
 
 class Measurement(NamedTuple):
@@ -22,11 +22,6 @@ def measured(values: Mapping[str, float], text: str, experiment: str) -> Measure
     if missing or not values:
         raise NotMeasured(f"no results for {', '.join(missing) or 'any of the sizes'}")
     return Measurement(values, text, experiment)
-
-
-def found_after(table: Table) -> Column:
-    """Iterations of each solve, infinite where it did not find the answer."""
-    return table["num_steps"].astype(float).fillna(math.inf)
 
 
 def count(steps: float) -> str:

@@ -11,8 +11,8 @@ from experiments.reporting.measures.measurement import Measurement
 
 _FUNCTIONS: tuple[Callable[..., Measurement], ...] = (
     gru.scaling_exponents,
-    gru.memory_ratio,
-    gru.gpu_memory_ratio,
+    gru.total_memory_ratio,
+    gru.gpu_total_memory_ratio,
     gru.gpu_memory_needed,
     gru.largest_speedup,
     gru.iterations_ratio,
