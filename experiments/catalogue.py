@@ -62,11 +62,13 @@ class Figure(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table figures/out/SOURCE/NAME.csv, .md and .tex, made by reporting/tables/NAME.py.
+    """A table figures/out/SOURCE/NAME.csv, .md and .tex, made by reporting/tables/MODULE.py.
 
     - `experiment`: whose results it shows; nothing where it makes do with what there is.
     - `label`: what the HTML report calls it; its caption is figures/captions/NAME.rst.
     - `further`: further result tables that the module reads.
+    - `module`: the module; that of the table's name if there is none here. `plain` shows results as
+      they are.
     - `own_rule`: whether rules/figures.smk has a rule of its own for it.
     """
 
@@ -75,6 +77,7 @@ class Table(NamedTuple):
     label: str
     about: str
     further: tuple[str, ...] = ()
+    module: str = ""
     own_rule: bool = False
 
 
@@ -361,9 +364,9 @@ def _faults(root: Path) -> Iterator[str]:
         yield f"figures/{name}.py is in no entry: add a Figure to FIGURES in {here}"
     for name in drawn - _files(root, "figures/*.py"):
         yield f"a figure has no script figures/{name}.py"
-    made = {one.name for one in TABLES if not one.own_rule}
+    made = {one.module or one.name for one in TABLES if not one.own_rule}
     for name in made - _files(root, "experiments/reporting/tables/*.py"):
-        yield f"the table {name} has no module experiments/reporting/tables/{name}.py"
+        yield f"a table has no module experiments/reporting/tables/{name}.py"
     captioned = drawn | {one.name for one in TABLES}
     for name in captioned - _files(root, "figures/captions/*.rst"):
         yield f"{name} has no caption: write figures/captions/{name}.rst"

@@ -65,8 +65,8 @@ for one in TABLES:
         conda:
             "../environment.yml"
         params:
-            module=f"experiments.reporting.tables.{one.name}",
-            code=code(f"experiments.reporting.tables.{one.name}"),
+            module=f"experiments.reporting.tables.{one.module or one.name}",
+            code=code(f"experiments.reporting.tables.{one.module or one.name}"),
         message:
             "Making {output.csv}"
         shell:

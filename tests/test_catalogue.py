@@ -53,7 +53,10 @@ def test_a_file_without_an_entry_is_named(copy, name, sentence):
         ("figures/wide.py", "a figure has no script figures/wide.py"),
         ("figures/captions/wide.rst", "wide has no caption: write figures/captions/wide.rst"),
         ("figures/captions/table_2.rst", "table_2 has no caption"),
-        ("experiments/reporting/tables/table_2.py", "the table table_2 has no module"),
+        (
+            "experiments/reporting/tables/table_2.py",
+            "a table has no module experiments/reporting/tables/table_2.py",
+        ),
     ],
 )
 def test_an_entry_without_its_file_is_named(copy, name, sentence):

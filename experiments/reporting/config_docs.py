@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.harness.configuration import read_scale, read_schema
+from experiments.harness.configuration import defaults, merge, read_scale, read_schema
 
 # The scales that the tables show, from small to large.
 SCALES = ("smoke", "cpu", "paper")
@@ -37,7 +37,7 @@ takes the default, the value of scale `cpu`. YAML takes `1e-4` for a text: write
 def render(root: Path) -> str:
     """The text of config/README.md."""
     schema = read_schema(root)
-    values = {name: read_scale(root, name) for name in SCALES}
+    values = {name: merge(defaults(schema), read_scale(root, name)) for name in SCALES}
     parts = [_INTRODUCTION, "## What to run\n", _general_table(schema)]
     for name, part in schema["properties"].items():
         if "properties" in part:

@@ -58,10 +58,10 @@ def test_defaults_satisfy_the_schema():
 
 
 @pytest.mark.parametrize("scale", scales(ROOT))
-def test_scale_is_accepted_and_says_every_number(scale):
+def test_scale_is_accepted_and_says_numbers_of_experiments_only(scale):
     complete(ROOT, {"scale": scale})
     experiments = {name for name in leaves(SCHEMA) if "." in name}
-    assert keys(read_scale(ROOT, scale)) == experiments
+    assert keys(read_scale(ROOT, scale)) <= experiments
 
 
 def test_defaults_equal_scale_cpu():

@@ -35,19 +35,21 @@ class Made(NamedTuple):
     note: str
 
 
-def run(name: str, make: Callable[[Results], Made], arguments: Sequence[str] | None = None) -> None:
-    """The command line of a table: python -m experiments.reporting.tables.NAME
+def run(
+    name: str, make: Callable[[Results, str], Made], arguments: Sequence[str] | None = None
+) -> None:
+    """The command line of a table: python -m experiments.reporting.tables.MODULE
 
     **Arguments:**
 
-    - `make`: makes it from the results of a source; raises `NotMeasured` where it cannot.
+    - `make`: (results of a source, name of the table) -> the table; raises `NotMeasured`.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.reporting.tables.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.reporting.tables.{module}")
     parser.add_argument("--results", type=Path, required=True, help="the folder of a source")
     parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
     options = parser.parse_args(arguments)
     try:
-        made = make(Results(options.results))
+        made = make(Results(options.results), options.output.stem)
     except NotMeasured as reason:
         sys.exit(f"{options.output.name} cannot be made: {reason}.")
     write_tables(options.output, *made)

@@ -199,7 +199,7 @@ def _product(in_length: int | None, in_dim: int | None) -> str:
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in factors)
 
 
-def make(results: Results) -> Made:
+def make(results: Results, _: str) -> Made:
     """The fits to gru_scaling's results."""
     fits = fit_all(results.needed("gru_scaling"))
     if fits.empty:

@@ -106,7 +106,7 @@ def _milliseconds(seconds: float | None) -> str:
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
-def make(results: Results) -> Made:
+def make(results: Results, _: str) -> Made:
     """The numbers of argru's results."""
     table = tabulate(results.needed("argru"), results.needed("argru_times"))
     return Made(table, for_readers(table), NOTE)

@@ -70,7 +70,7 @@ def _number(value: float, form: str) -> str:
     return MISSING if pd.isna(value) else form.format(value)
 
 
-def make(results: Results) -> Made:
+def make(results: Results, _: str) -> Made:
     """The numbers of the results of training and baselines."""
     names = ("training", "training_epochs", "baselines")
     table = tabulate(*(results.needed(name) for name in names))
