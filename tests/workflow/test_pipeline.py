@@ -18,19 +18,14 @@ from experiments.harness.configuration import archives
 from experiments.reporting import archive
 from tests.clones import (
     ROOT,
-    TINY,
     command,
     environment,
-    git,
-    listed_files,
     make_clone,
     run_tiny,
     snakemake,
 )
 
 LABELS = [*archives(ROOT), "tiny"]
-# What a further archive holds.
-PART = ("wide", "argru", "gru_accuracy")
 EXPERIMENT_RULES = ("measure_", "collect_", "install_")
 FIGURES = [
     f"{one.name}{suffix}" for one in catalogue.FIGURES for suffix in (".pdf", ".svg", ".png")
@@ -39,33 +34,6 @@ TABLES = [f"{one.name}{suffix}" for one in catalogue.TABLES for suffix in (".csv
 REPORT = ["numbers.json", "report.pdf"]
 PAGES = range(6, 13)
 SECOND_CURVE_AFTER_S = 120
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory):
-    """A repository whose only commit is the working tree as it is now."""
-    folder = tmp_path_factory.mktemp("origin")
-    for name in listed_files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
-    git(folder, "init", "--quiet")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "the working tree")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def clone(origin, tmp_path_factory):
-    """A clone for tests that run nothing in it."""
-    return make_clone(origin, tmp_path_factory.mktemp("plain") / "clone")
-
-
-@pytest.fixture(scope="module")
-def finished(origin, tmp_path_factory):
-    """A clone in which the smallest run is complete."""
-    folder = make_clone(origin, tmp_path_factory.mktemp("finished") / "clone")
-    run_tiny(folder)
-    return folder
 
 
 def test_every_target_has_a_description(clone):
@@ -110,43 +78,6 @@ def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
     for name in [*FIGURES, *TABLES, *REPORT]:
         assert (folder / name).stat().st_size > 0, name
     assert "Nothing to be done" in run_tiny(finished)
-
-
-@pytest.mark.slow
-def test_changed_source_runs_again_and_touched_source_does_not(finished):
-    source = finished / "src" / "parallel_rnn" / "_solve.py"
-    text = source.read_text()
-    source.touch()
-    assert "Nothing to be done" in run_tiny(finished, "-n")
-    source.write_text(text + "\n# changed\n")
-    assert "measure_gru_scaling" in run_tiny(finished, "-n")
-    source.write_text(text)
-
-
-@pytest.mark.slow
-def test_changed_parameter_runs_again(finished):
-    more = finished / "more.yaml"
-    more.write_text(TINY.replace("repetitions: 1", "repetitions: 2"))
-    answer = snakemake(finished, "-n", "--configfile", "more.yaml")
-    assert "measure_gru_scaling" in answer.stdout + answer.stderr
-
-
-@pytest.fixture(scope="module")
-def archived(finished, tmp_path_factory):
-    """A clone of a repository to which an archive of the smallest run was committed."""
-    keeper = tmp_path_factory.mktemp("archived") / "keeper"
-    git(finished, "clone", "--quiet", ".", str(keeper))
-    shutil.copytree(finished / "results" / "fresh", keeper / "results" / "fresh")
-    # One experiment comes from the run of another scale.
-    fresh = keeper / "results" / "fresh"
-    (fresh / "other").mkdir()
-    for suffix in (".csv", ".json"):
-        (fresh / "smoke" / f"gpu_memory{suffix}").rename(fresh / "other" / f"gpu_memory{suffix}")
-    archive.promote(keeper, "smoke", "tiny", {"gpu_memory": "other"})
-    archive.promote(keeper, "smoke", "part", experiments=PART)
-    git(keeper, "add", "--all")
-    git(keeper, "commit", "--quiet", "--message", "an archive")
-    return make_clone(keeper, keeper.with_name("clone"))
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ class Made(NamedTuple):
 
 
 def run(
-    name: str, make: Callable[[Results, str], Made], arguments: Sequence[str] | None = None
+    module: str, make: Callable[[Results, str], Made], arguments: Sequence[str] | None = None
 ) -> None:
     """The command line of a table: python -m experiments.reporting.tables.MODULE
 
