@@ -81,19 +81,19 @@ COLUMNS = (
 
 
 class Architecture(NamedTuple):
-    """A cell and where its state has the output."""
+    """A kind of cell, and the function that takes the output from its state."""
 
     cell: Callable[..., Any]
     output: Callable[[Any], Array] = whole
 
 
 def first(state: tuple[Array, ...]) -> Array:
-    """The output of a cell that has it in front."""
+    """The output of a cell whose state has it as its first part, such as (y, z) of LEM."""
     return state[0]
 
 
 def last(state: tuple[Array, ...]) -> Array:
-    """The output of a cell that has it behind its memory."""
+    """The output of a cell whose state has it as its last part, such as (c, h) of an LSTM."""
     return state[-1]
 
 
@@ -137,7 +137,7 @@ class Method(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The states that a solve found, flat, and what it took."""
+    """The states that a solve found, each as one vector, and the iterations that it took."""
 
     states: Float[Array, "T D"]
     converged: Array
@@ -227,7 +227,7 @@ def measure_cell(
 
 
 def outcome_row(found: Outcome, answer: np.ndarray, times: Sequence[float]) -> dict[str, Any]:
-    """What is kept of a parallel solve. Of one that failed there are no counts and no time."""
+    """The columns of a parallel solve. A solve that failed has neither counts nor a time."""
     if not bool(found.converged):
         return {"status": NOT_CONVERGED}
     return {

@@ -75,7 +75,7 @@ class Settings:
         return METHODS[method].build(*([] if damping is None else [damping]))
 
     def key(self, *numbers: int) -> Array:
-        """A key of its own for each list of numbers."""
+        """The seed's random key for these numbers: other numbers give another key."""
         key = jax.random.key(self.seed)
         for number in numbers:
             key = jax.random.fold_in(key, number)
@@ -215,13 +215,13 @@ def exponent_rows(case: Case, found: Spectrum) -> pd.DataFrame:
 
 
 def spectrum_of(settings: Settings, case: Case) -> Spectrum:
-    """The exponents, over more steps than are solved."""
+    """The Lyapunov exponents of a case, from as many steps as `exponent_length` says."""
     xs = None if case.xs is None else case.xs[: settings.exponent_length]
     return spectrum(case.f, case.s0, xs, settings.exponent_length)
 
 
 def parallel_row(method: str, window: int, found: Outcome, time_s: float) -> dict[str, Any]:
-    """What is kept of a parallel solve. Of one that failed there are no counts and no time."""
+    """The columns of a parallel solve. A solve that failed has neither counts nor a time."""
     row = {"method": method, "window": window}
     if not found.converged:
         return {**row, "status": NOT_CONVERGED}
@@ -277,7 +277,7 @@ def measure_system(settings: Settings, cases: Sequence[Case]) -> tuple[pd.DataFr
 
 
 def measure(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables for all systems."""
+    """The solves of all systems, one row each, and all their exponents."""
     solves, exponents = [], []
     with Progress(len(SYSTEMS), "chaos") as progress:
         for system, make in SYSTEMS.items():

@@ -87,7 +87,7 @@ class Variant(NamedTuple):
 
 
 def variants(settings: Settings) -> list[Variant]:
-    """All that are compared. scale-ELK with k = 0 is DEER or quasi-DEER."""
+    """All variants that are compared. scale-ELK with k = 0 is DEER or quasi-DEER."""
     tolerance: dict[str, Any] = {"rtol": settings.tolerance, "atol": settings.tolerance}
 
     def damped(kind: type[ELK] | type[QuasiELK], method: str, estimate: Any) -> list[Variant]:
@@ -244,7 +244,7 @@ def effective_transitions(A: Array, damping: Array) -> Array:
 
 @eqx.filter_jit
 def jacobians(system: System) -> Array:
-    """Those of all steps along the answer, (T, D, D)."""
+    """The Jacobians of all steps along the answer, (T, D, D)."""
     previous = jnp.concatenate([system.s0[None], system.answer[:-1]])
     return jax.vmap(jax.jacfwd(system.f))(previous, system.xs)
 
@@ -257,9 +257,9 @@ def spectral_radii(transitions: np.ndarray) -> np.ndarray:
 
 
 def growth_exponent(transitions: np.ndarray) -> float:
-    """The mean logarithm, for a step, of what all transitions in turn make of a change.
+    """How fast a change of the state grows under all transitions in turn: mean logarithm per step.
 
-    The first acts on a state that is known, so it is left out.
+    The first transition acts on a state that is known, so it is left out.
     """
     size = transitions.shape[1]
     change = np.full(size, 1 / math.sqrt(size))

@@ -122,7 +122,7 @@ def program(settings: Settings, method: str) -> Program:
 
 
 def row(settings: Settings, method: str, damping: float, start: int, found: Solve) -> dict:
-    """Counts and times of one solve: to the threshold, and to the end of its run."""
+    """Iterations and time of one solve: until its MAD stays below the threshold, and in all."""
     iterations = len(found.mad) - 1
     num_steps = stays_below_from(found.mad, settings.threshold)
     time_per_iteration_s = found.time_s / max(1, iterations)
@@ -139,7 +139,7 @@ def row(settings: Settings, method: str, damping: float, start: int, found: Solv
 
 
 def iterates(settings: Settings, method: str, found: Solve) -> pd.DataFrame:
-    """The states of the iterates that are kept. After the last iteration they stay as they are."""
+    """The states of the iterates that are kept; those after a solve's end are its last states."""
     last = len(found.mad) - 1
     tables = [
         _tabulate(settings, method, iteration, np.asarray(found.states[min(iteration, last)]))
@@ -159,7 +159,7 @@ def _tabulate(settings: Settings, method: str, iteration: int, states: np.ndarra
 def mad_rows(
     settings: Settings, method: str, damping: float, start: int, mad: np.ndarray
 ) -> pd.DataFrame:
-    """The MAD of the iterates that are kept. After the last iteration it stays as it is."""
+    """The MAD of the iterates that are kept; after a solve's end it is the last one."""
     every = np.arange(len(mad))
     few = np.asarray(settings.sweep_steps)
     kept = np.union1d(every, few) if damping == settings.best(method) else few

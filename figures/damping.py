@@ -62,7 +62,7 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Places":
-        """Those of the swept λ."""
+        """The places of the swept λ on a logarithmic axis."""
         swept = np.log10(results.rows(table, rule="fixed")["value"].to_numpy())
         return cls(swept.min(), swept.max())
 

@@ -139,7 +139,7 @@ def _in_environment() -> bool:
 
 
 def _install(folder: Path, lock: Path) -> str | None:
-    """Why the plugin could not be installed, or nothing."""
+    """Installs the plugin; returns why that did not work, `None` where it did."""
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch) / "requirements.txt"
         requirements.write_text(pinned(lock.read_text(encoding="utf-8"), PACKAGES))

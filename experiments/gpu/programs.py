@@ -21,7 +21,7 @@ FORWARD, GRADIENT = "forward", "gradient"
 
 
 class Cell(NamedTuple):
-    """One program of the grid: sizes, method, and whether it goes back as well."""
+    """One program of the grid: its sizes, its method, and whether it takes a gradient as well."""
 
     batch: int
     dim: int

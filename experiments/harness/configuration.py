@@ -167,7 +167,7 @@ def _explain_unknown(place: str, value: Mapping[str, Any], allowed: Mapping[str,
 
 
 def _hint(value: Any, types: list[str]) -> str:
-    """Why a number may have arrived as text."""
+    """Advice for a number that arrived as text; nothing where the text is no number."""
     if not isinstance(value, str) or not {"integer", "number"} & set(types):
         return ""
     try:

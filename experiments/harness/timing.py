@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
 
 def compiled(function: Callable, *given: Any) -> Callable:
-    """The program for arguments like these; what is no array in them is part of it."""
+    """`function` compiled for arrays of these shapes; arguments that are none become constants."""
     jitted: Any = eqx.filter_jit(function)
     return jitted.lower(*given).compile()
 

@@ -126,7 +126,7 @@ def _optimiser(settings: Settings) -> optax.GradientTransformation:
 
 
 def _pieces(settings: Settings) -> Iterator[tuple[int, PRNGKeyArray]]:
-    """The length of the series and the keys of the updates, for every call."""
+    """For each call of the compiled program: the length of its series, the keys of its updates."""
     base = jax.random.fold_in(jax.random.key(settings.seed), 1)
     for stage, (length, updates) in enumerate(settings.stages()):
         keys = jax.random.split(jax.random.fold_in(base, stage), updates)
@@ -135,7 +135,7 @@ def _pieces(settings: Settings) -> Iterator[tuple[int, PRNGKeyArray]]:
 
 
 def rollout(model: ARGRU, noise: Float[Array, " T"]) -> Float[Array, " T"]:
-    """The output x on noise of one's own choice, from the model's start."""
+    """The output x of the model, started at its initial state, on the given noise."""
 
     def step(state: Array, e: Array) -> tuple[Array, Array]:
         state = model(state, e)
@@ -145,7 +145,7 @@ def rollout(model: ARGRU, noise: Float[Array, " T"]) -> Float[Array, " T"]:
 
 
 def describe_wave(output: np.ndarray) -> dict[str, float]:
-    """Period of the strongest frequency, and the amplitudes of a sine as strong as each half."""
+    """The period of the strongest frequency, and for each half the amplitude of a sine as strong."""
     spectrum = np.abs(np.fft.rfft(output - output.mean()))
     early, late = np.array_split(output, 2)
     return {

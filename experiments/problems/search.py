@@ -48,7 +48,7 @@ def search(
 
 
 def _on_states(trace: Callable[[System, Array], Any], system: System) -> Callable:
-    """The trace as `solve` calls it."""
+    """`trace` with the arguments that `solve` gives it."""
     return lambda step, states, residual: trace(system, states)
 
 
@@ -68,5 +68,5 @@ def summarise(mad: np.ndarray) -> dict[str, Any]:
 
 
 def like(system: System, damping: float) -> Array:
-    """λ as an array of the states' type, so that another one compiles nothing."""
+    """λ as an array of the states' dtype, so that a solve with another λ compiles nothing."""
     return jnp.asarray(damping, system.s0.dtype)

@@ -46,7 +46,7 @@ class Settings:
     group: int
 
     def optimiser(self) -> optax.GradientTransformation:
-        """As in the paper."""
+        """Adam after the gradient was cut to a norm, as in the paper."""
         return clipped_adam(self.learning_rate, self.largest_gradient)
 
 
@@ -57,7 +57,7 @@ def clipped_adam(learning_rate: float, largest_gradient: float) -> optax.Gradien
 
 
 class State(NamedTuple):
-    """All arrays of a run.
+    """Everything that changes while a run trains.
 
     - `seen`: the states of every training series when it was last seen, which are the guess of a
       warm start.
@@ -137,7 +137,7 @@ def compile_programs(settings: Settings, training: Part, state: State) -> Progra
 
 
 class Checkpoint(NamedTuple):
-    """Where the checkpoint of a run is, and what says that it is of this run."""
+    """The path of a run's checkpoint, and the checksum by which the run knows it as its own."""
 
     path: Path
     identity: str
@@ -268,7 +268,7 @@ def begin(settings: Settings, channels: int, classes: int, split: int, series: i
 
 
 def resume(kept: Checkpoint, state: State) -> tuple[State, Rows]:
-    """Where the checkpoint is if it is of this run, else `state` and no rows."""
+    """The state and the rows of the checkpoint if it is of this run, else `state` and no rows."""
     about = checkpoint.read_about(kept.path)
     if about is None:
         return state, Rows([], [])

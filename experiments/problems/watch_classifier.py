@@ -23,7 +23,7 @@ LARGEST_GRADIENT = 1.0
 
 
 def whole(state: Array) -> Array:
-    """The output of a cell that gives out its state."""
+    """The output of a cell whose whole state is its output."""
     return state
 
 

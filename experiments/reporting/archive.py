@@ -157,7 +157,7 @@ def _collected_results(
 
 
 def _owner(path: Path) -> str:
-    """The experiment that a file belongs to: the longest name that its own begins with."""
+    """The experiment that a file belongs to: the longest name that the file's name begins with."""
     return max((name for name in NAMES if path.stem.startswith(name)), key=len)
 
 

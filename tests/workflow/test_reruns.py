@@ -30,7 +30,7 @@ def edited(clone: Path, name: str, old: str, new: str) -> Iterator[None]:
 
 def measuring(plan: str) -> set[str]:
     """The experiments that a dry run would start."""
-    return set(re.findall(r"^rule measure_(\w+):", plan, re.MULTILINE))
+    return set(re.findall(r"^measure_(\w+) +\d+$", plan, re.MULTILINE))
 
 
 def test_editing_an_experiment_restarts_that_experiment_only(finished):

@@ -37,7 +37,7 @@ def total_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
 
 
 def gpu_total_memory_ratio(source: Results, batch: int, dim: int) -> Measurement:
-    """The same, compiled for a GPU."""
+    """Memory of DEER's program over quasi-DEER's at the largest T, both compiled for a GPU."""
     table = _compiled(source, batch=batch, dim=dim, method=["deer", "quasi_deer"])
     return _total_memory_ratio(table, GPU)
 

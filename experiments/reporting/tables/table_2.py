@@ -72,7 +72,7 @@ def tabulate(solves: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
 
 
 def for_readers(table: pd.DataFrame) -> pd.DataFrame:
-    """The same, in milliseconds and words."""
+    """The table as readers see it: times in milliseconds, names in words."""
     return pd.DataFrame([_in_words(row) for row in table.to_dict("records")])
 
 

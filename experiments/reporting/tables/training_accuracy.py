@@ -51,7 +51,7 @@ def _accuracy(values: Any) -> dict[str, float]:
 
 
 def for_readers(table: pd.DataFrame) -> pd.DataFrame:
-    """The same in words and milliseconds."""
+    """The table as readers see it: times in milliseconds, names in words."""
     rows = [
         {
             "trained with": TRAININGS[row["trained"]],
