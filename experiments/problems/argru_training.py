@@ -145,7 +145,7 @@ def rollout(model: ARGRU, noise: Float[Array, " T"]) -> Float[Array, " T"]:
 
 
 def describe_wave(output: np.ndarray) -> dict[str, float]:
-    """The period of the strongest frequency, and for each half the amplitude of a sine as strong."""
+    """The strongest frequency's period, and for each half the amplitude of a sine as strong."""
     spectrum = np.abs(np.fft.rfft(output - output.mean()))
     early, late = np.array_split(output, 2)
     return {
