@@ -34,12 +34,12 @@ include: "rules/targets.smk"
 
 
 rule all:
+    """Every figure and table, and the results they need (what a call without a target makes)."""
     default_target: True
     input:
         rules.figures.input,
         rules.tables.input,
         rules.report.input,
-    """Every figure and table, and the results they need (what a call without a target makes)."""
     localrule: True
 
 

@@ -34,9 +34,9 @@ def complete_configuration(given):
 SOURCES = Sources(Path(workflow.basedir))
 
 
-def code(*modules, section=None):
+def code(*modules, section=None, without=()):
     """The digest of the code of modules; with a section, of the methods that it names too."""
-    return SOURCES.digest(*modules, named=() if section is None else words(section))
+    return SOURCES.digest(*modules, named=() if section is None else words(section, without))
 
 
 def words(section, without=()):

@@ -174,6 +174,7 @@ rule measure_training:
 
 
 rule collect_training:
+    """All trainings in one table of updates and one of epochs."""
     input:
         csv=training_curves(".csv"),
         json=training_curves(".json"),
@@ -184,7 +185,6 @@ rule collect_training:
         epochs=f"results/fresh/{SCALE}/training_epochs.csv",
     log:
         f"logs/fresh/{SCALE}/training.log",
-    """All trainings in one table of updates and one of epochs."""
     localrule: True
     conda:
         "../environment.yml"
@@ -218,7 +218,9 @@ for one in EXPERIMENTS:
             gpu=1,
         params:
             module=f"experiments.{one.name}",
-            code=code(f"experiments.{one.name}", section=one.section or one.name),
+            code=code(
+                f"experiments.{one.name}", section=one.section or one.name, without=one.left_out
+            ),
             options=options(one.section or one.name, one.left_out),
             weights=weights_option(one),
         message:

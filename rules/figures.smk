@@ -77,6 +77,7 @@ for one in TABLES:
 
 
 rule judge_claims:
+    """The paper's claims judged by the results, and what was found beyond the paper."""
     input:
         results=all_results,
         claims="paper/claims.yaml",
@@ -99,7 +100,6 @@ rule judge_claims:
         findings_tex="figures/out/{source}/findings.tex",
     log:
         "logs/{source}/figures/claims.log",
-    """The paper's claims judged by the results, and what was found beyond the paper."""
     localrule: True
     conda:
         "../environment.yml"

@@ -2,13 +2,13 @@
 
 
 rule write_numbers:
+    """Every number in the text of the report, from the results of a source."""
     input:
         results=all_results,
     output:
         "figures/out/{source}/numbers.json",
     log:
         "logs/{source}/figures/numbers.log",
-    """Every number in the text of the report, from the results of a source."""
     localrule: True
     conda:
         "../environment.yml"
@@ -22,6 +22,7 @@ rule write_numbers:
 
 
 rule compile_report:
+    """The report as PDF: text, figures and tables of a source."""
     input:
         numbers="figures/out/{source}/numbers.json",
         figures=report_files(FIGURES, ".pdf"),
@@ -36,7 +37,6 @@ rule compile_report:
         ),
     log:
         "logs/{source}/figures/report.log",
-    """The report as PDF: text, figures and tables of a source."""
     localrule: True
     conda:
         "../environment.yml"

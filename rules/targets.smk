@@ -2,23 +2,23 @@
 
 
 rule figures:
+    """Every figure."""
     input:
         [figure_files(name) for name in drawable(FIGURES, SOURCE)],
-    """Every figure."""
     localrule: True
 
 
 rule tables:
+    """Every table."""
     input:
         [table_files(name) for name in drawable(TABLES, SOURCE)],
-    """Every table."""
     localrule: True
 
 
 rule report:
+    """The report as PDF: methods, every figure and table, guidance and limits."""
     input:
         f"figures/out/{SOURCE}/report.pdf",
-    """The report as PDF: methods, every figure and table, guidance and limits."""
     localrule: True
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import typst
 
-from experiments.catalogue import FIGURES, TABLES
+from experiments.catalogue import FIGURES, TABLES, Figure, Table
 
 ROOT = Path(__file__).resolve().parents[3]
 REPORT = ROOT / "paper" / "report.typ"
@@ -45,7 +45,9 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
         "out": f"/{folder.relative_to(ROOT).as_posix()}",
         "figures": json.dumps(sorted(path.stem for path in figures)),
         "tables": json.dumps(sorted(path.stem for path in tables)),
-        "further": json.dumps(_further([*figures, *tables])),
+        "further": json.dumps(
+            {"figures": _further(FIGURES, figures), "tables": _further(TABLES, tables)}
+        ),
     }
     try:
         pdf, warnings = compiler.compile_with_warnings(format="pdf", sys_inputs=given)
@@ -57,12 +59,12 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
     return pdf
 
 
-def _further(paths: Sequence[Path]) -> dict[str, str]:
-    """The figures and tables that the text says nothing of, each with its line in the catalogue."""
+def _further(entries: Sequence[Figure | Table], paths: Sequence[Path]) -> dict[str, str]:
+    """Those that the text says nothing of, each with its line in the catalogue."""
     prose = REPORT.read_text(encoding="utf-8")
-    lines = {one.name: one.about for one in (*FIGURES, *TABLES)}
-    named = {path.stem for path in paths if f'"{path.stem}"' not in prose}
-    return {name: line for name, line in lines.items() if name in named}
+    there = {path.stem for path in paths}
+    found = [one for one in entries if one.name in there and f'"{one.name}"' not in prose]
+    return {one.name: one.about for one in found}
 
 
 def _check(path: Path, folder: Path) -> None:
