@@ -173,7 +173,7 @@ def _save(model: ARGRU, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = experiment_parser(EXPERIMENT, SECTION)
+    parser = experiment_parser(f"problems.{EXPERIMENT}", SECTION)
     parser.add_argument("--weights", type=Path, required=True, help="where the weights are put")
     settings, options = read_settings(Settings, parser, SECTION, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), [settings.seed])

@@ -103,6 +103,7 @@ def grown(finished, tmp_path_factory):
         replace(catalogue, opening, f"{opening}    {entry}\n")
     (folder / "figures" / "mine.py").write_text(SCRIPT)
     (folder / "figures" / "captions" / "mine.rst").write_text("Squares.\n")
+    run(folder, "experiments.reporting.config_docs")
 
     (folder / "src" / "parallel_rnn" / "_half.py").write_text(METHOD)
     entry = 'Method("half_deer", "half-DEER", UNDAMPED, "parallel_rnn._half:half_deer"),'
@@ -111,6 +112,12 @@ def grown(finished, tmp_path_factory):
     chosen = "gru_scaling:\n  methods: [sequential, deer, half_deer]\n"
     (folder / "tiny.yaml").write_text(TINY.replace("gru_scaling:\n", chosen))
     return folder, run_tiny(folder)
+
+
+def run(folder, *words):
+    """A module of the clone, in its folder."""
+    command = [sys.executable, "-m", *words]
+    subprocess.run(command, cwd=folder, env=environment(folder), check=True)
 
 
 def replace(path, old, new):
@@ -138,7 +145,7 @@ def test_as_many_files_are_touched_as_the_guides_say(grown):
         "figures/mine.py",
         "figures/captions/mine.rst",
     }
-    assert touched == method | experiment
+    assert touched == method | experiment | {"config/README.md"}  # which a command wrote
 
 
 @pytest.mark.slow
@@ -163,10 +170,7 @@ def test_they_are_in_figures_tables_and_the_report(grown):
 @pytest.mark.slow
 def test_they_are_archived_and_drawn_from_the_archive(grown):
     folder, _ = grown
-    command = "experiments.reporting.archive promote --scale smoke --label grown".split()
-    subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment(folder), check=True
-    )
+    run(folder, *"experiments.reporting.archive promote --scale smoke --label grown".split())
     archive = folder / "results" / "archived" / "grown"
     assert "half_deer" in (archive / "gru_scaling.csv").read_text()
     assert (archive / "mine.csv").exists() and (archive / "mine.json").exists()
