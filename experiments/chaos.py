@@ -71,8 +71,8 @@ class Settings:
 
     def solver(self, method: str) -> AbstractSolver:
         """A method with its damping."""
-        damping = {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method)
-        return METHODS[method].build(*([] if damping is None else [damping]))
+        dampings = {"elk": [self.elk_damping], "quasi_elk": [self.quasi_elk_damping]}
+        return METHODS[method].build(*dampings.get(method, []))
 
     def key(self, *numbers: int) -> Array:
         """The seed's random key for these numbers: other numbers give another key."""
