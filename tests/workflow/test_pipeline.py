@@ -61,6 +61,16 @@ def test_wrong_configuration_is_one_sentence(clone, given, named):
     assert "Traceback" not in answer.stderr + answer.stdout
 
 
+def test_a_module_without_an_entry_is_one_sentence(clone):
+    forgotten = clone / "experiments" / "forgotten.py"
+    forgotten.touch()
+    answer = snakemake(clone, "-n")
+    forgotten.unlink()
+    assert answer.returncode != 0
+    assert "Catalogue: experiments/forgotten.py is in no entry: add" in answer.stderr
+    assert "Traceback" not in answer.stderr + answer.stdout
+
+
 def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
     folder = make_clone(origin, tmp_path / "clone")
     (folder / ".snakemake").mkdir()
