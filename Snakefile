@@ -33,10 +33,6 @@ include: "rules/paper.smk"
 include: "rules/targets.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
     """Every figure and table, and the results they need (what a call without a target makes)."""
     default_target: True
@@ -44,6 +40,7 @@ rule all:
         rules.figures.input,
         rules.tables.input,
         rules.report.input,
+    localrule: True
 
 
 onstart:

@@ -2,7 +2,7 @@
 
     ARGRU_WEIGHTS=weights.npz ./run pytest benchmarks/test_argru.py -s
 
-The file holds trained weights (`experiments.argru_model.ARGRU.load`). Without one the time of an
+The file holds trained weights (`experiments.problems.argru.ARGRU.load`). Without one the time of an
 iteration is that of an untrained model, which costs the same, and the time to the answer is
 skipped: an untrained model is easy for every method.
 """
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.argru_model import ARGRU
+from experiments.problems.argru import ARGRU
 from parallel_rnn import DEER, ELK, RESULTS, QuasiDEER, QuasiELK, solve
 
 import textbook

@@ -1,12 +1,12 @@
 """Every cell of the package with every method, before and after a training on recordings.
 
-Each cell stands in a small classifier of the watch recordings (`experiments.watch_classifier`),
-which is trained by Adam on the people of the training part. The cell as it was drawn and as it was
-trained is then evaluated on one recording of a person it has not seen: by `jax.lax.scan`, and by
-the parallel methods, to a tolerance of the residuals. The whole sequence starts from a guess of
-zeros, a window from the state before it. A state of several parts, such as (c, h) of an LSTM, is
-one vector to the methods; `block_quasi_deer` takes the blocks of the Jacobian that couple numbers
-at the same place of all parts.
+Each cell stands in a small classifier of the watch recordings
+(`experiments.problems.watch_classifier`), which is trained by Adam on the people of the training
+part. The cell as it was drawn and as it was trained is then evaluated on one recording of a person
+it has not seen: by `jax.lax.scan`, and by the parallel methods, to a tolerance of the residuals.
+The whole sequence starts from a guess of zeros, a window from the state before it. A state of
+several parts, such as (c, h) of an LSTM, is one vector to the methods; `block_quasi_deer` takes the
+blocks of the Jacobian that couple numbers at the same place of all parts.
 
     python -m experiments.architectures --output results/fresh/cpu/architectures.csv
 
@@ -30,24 +30,20 @@ import pandas as pd
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.datasets import DatasetError
-from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, largest_difference
-from experiments.lyapunov import spectrum
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import Plan, compiled, interleaved, timed
-from experiments.training_data import Parts, divide, load
-from experiments.watch_classifier import Classifier, accuracy, fit, whole
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.parts import Parts, divide, load
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS, WINDOWED
+from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, largest_difference
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import Plan, compiled, interleaved, timed
+from experiments.problems.lyapunov import spectrum
+from experiments.problems.watch_classifier import Classifier, accuracy, fit, whole
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
     BlockDiagonal,
-    Jacobi,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
     solve,
 )
@@ -62,6 +58,7 @@ from parallel_rnn.cells import (
 )
 
 EXPERIMENT = "architectures"
+BLOCKS = "block_quasi_deer"
 # People whose recordings choose nothing here, and people whose recordings are classified.
 VALIDATION_PEOPLE, TEST_PEOPLE = 2, 2
 # Updates at the end of the training whose mean loss is told.
@@ -84,19 +81,19 @@ COLUMNS = (
 
 
 class Architecture(NamedTuple):
-    """A cell and where its state has the output."""
+    """A kind of cell, and the function that takes the output from its state."""
 
     cell: Callable[..., Any]
     output: Callable[[Any], Array] = whole
 
 
 def first(state: tuple[Array, ...]) -> Array:
-    """The output of a cell that has it in front."""
+    """The output of a cell whose state has it as its first part, such as (y, z) of LEM."""
     return state[0]
 
 
 def last(state: tuple[Array, ...]) -> Array:
-    """The output of a cell that has it behind its memory."""
+    """The output of a cell whose state has it as its last part, such as (c, h) of an LSTM."""
     return state[-1]
 
 
@@ -140,7 +137,7 @@ class Method(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The states that a solve found, flat, and what it took."""
+    """The states that a solve found, each as one vector, and the iterations that it took."""
 
     states: Float[Array, "T D"]
     converged: Array
@@ -151,19 +148,16 @@ class Outcome(NamedTuple):
 def methods(settings: Settings, parts: int) -> dict[str, Method]:
     """The chosen methods that make sense for a state of so many parts."""
     limits: dict[str, Any] = {"rtol": settings.tolerance, "atol": settings.tolerance}
-    known = {
-        "jacobi": Method(Jacobi(**limits)),
-        "deer": Method(DEER(**limits)),
-        "quasi_deer": Method(QuasiDEER(**limits)),
-        "block_quasi_deer": Method(QuasiDEER(transition=BlockDiagonal(parts), **limits)),
-        "elk": Method(ELK(settings.elk_damping, **limits)),
-        "quasi_elk": Method(QuasiELK(settings.quasi_elk_damping, **limits)),
-        "windowed_deer": Method(DEER(**limits), settings.window),
-        "windowed_quasi_deer": Method(QuasiDEER(**limits), settings.window),
-    }
-    if parts == 1:
-        del known["block_quasi_deer"]  # its blocks are the diagonal
-    return {name: method for name, method in known.items() if name in settings.methods}
+    dampings = {"elk": [settings.elk_damping], "quasi_elk": [settings.quasi_elk_damping]}
+    blocks = {BLOCKS: {"transition": BlockDiagonal(parts)}}
+    # Blocks of one number are the diagonal.
+    names = [name for name in settings.methods if name != BLOCKS or parts > 1]
+    found = {}
+    for name in names:
+        chosen = METHODS[name]
+        solver = chosen.build(*dampings.get(name, []), **limits, **blocks.get(name, {}))
+        found[name] = Method(solver, settings.window if chosen.kind == WINDOWED else None)
+    return found
 
 
 def program(settings: Settings, method: Method, cell: Any, xs: Array) -> Callable[..., Outcome]:
@@ -233,7 +227,7 @@ def measure_cell(
 
 
 def outcome_row(found: Outcome, answer: np.ndarray, times: Sequence[float]) -> dict[str, Any]:
-    """What is kept of a parallel solve. Of one that failed there are no counts and no time."""
+    """The columns of a parallel solve. A solve that failed has neither counts nor a time."""
     if not bool(found.converged):
         return {"status": NOT_CONVERGED}
     return {

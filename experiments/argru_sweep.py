@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.argru import System, deviations, rolled_out, search, summarise
-from experiments.argru_model import ARGRU, describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.problems import systems
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.search import deviations, search, summarise
+from experiments.problems.systems import System
 
 EXPERIMENT, SECTION = "argru_sweep", "argru.sweep"
 
@@ -44,12 +46,12 @@ class Settings:
 
 def sweep(settings: Settings, model: ARGRU, progress: Progress) -> pd.DataFrame:
     """One row for each method, λ and draw."""
-    systems = [rolled_out(model, settings.length, seed) for seed in range(settings.seeds)]
+    draws = [systems.argru(model, settings.length, seed) for seed in range(settings.seeds)]
     rows = []
     for method, max_steps in settings.max_steps().items():
         run = search(method, settings.tolerance, max_steps, System.mad)
         for damping in settings.dampings:
-            for seed, system in enumerate(systems):
+            for seed, system in enumerate(draws):
                 mad = deviations(run, system, damping)
                 after = {
                     f"mad_after_{n}": _mad_after(mad, n, max_steps) for n in settings.mad_after

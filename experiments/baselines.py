@@ -18,10 +18,10 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.datasets import DatasetError
-from experiments.records import RunRecord, write_results
-from experiments.training_data import Part, Parts, load, splits
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.parts import Part, Parts, load, splits
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.records import RunRecord, write_results
 
 EXPERIMENT, SECTION = "baselines", "training"
 # Holds the weights of the probe where few series would let them grow.

@@ -26,27 +26,24 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float
 
-from experiments.argru_model import ARGRU, describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.lorenz96_model import Lorenz96
-from experiments.lyapunov import Spectrum, spectrum
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.timing import compiled, timed
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
+from experiments.harness.outcome import COMPLETED, NOT_CONVERGED
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.lorenz96 import Lorenz96
+from experiments.problems.lyapunov import Spectrum, spectrum
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
     solve,
 )
 from parallel_rnn.cells import ElmanCell
 
 EXPERIMENT = "chaos"
-METHODS = ("deer", "quasi_deer", "elk", "quasi_elk")
 # Steps after which Lorenz96 is on its attractor, and between the starts of two draws.
 LORENZ96_BURN_IN = 5000
 LORENZ96_APART = 1000
@@ -74,15 +71,11 @@ class Settings:
 
     def solver(self, method: str) -> AbstractSolver:
         """A method with its damping."""
-        return {
-            "deer": DEER(),
-            "quasi_deer": QuasiDEER(),
-            "elk": ELK(self.elk_damping),
-            "quasi_elk": QuasiELK(self.quasi_elk_damping),
-        }[method]
+        dampings = {"elk": [self.elk_damping], "quasi_elk": [self.quasi_elk_damping]}
+        return METHODS[method].build(*dampings.get(method, []))
 
     def key(self, *numbers: int) -> Array:
-        """A key of its own for each list of numbers."""
+        """The seed's random key for these numbers: other numbers give another key."""
         key = jax.random.key(self.seed)
         for number in numbers:
             key = jax.random.fold_in(key, number)
@@ -222,20 +215,20 @@ def exponent_rows(case: Case, found: Spectrum) -> pd.DataFrame:
 
 
 def spectrum_of(settings: Settings, case: Case) -> Spectrum:
-    """The exponents, over more steps than are solved."""
+    """The Lyapunov exponents of a case, from as many steps as `exponent_length` says."""
     xs = None if case.xs is None else case.xs[: settings.exponent_length]
     return spectrum(case.f, case.s0, xs, settings.exponent_length)
 
 
 def parallel_row(method: str, window: int, found: Outcome, time_s: float) -> dict[str, Any]:
-    """What is kept of a parallel solve. Of one that failed there are no counts and no time."""
+    """The columns of a parallel solve. A solve that failed has neither counts nor a time."""
     row = {"method": method, "window": window}
     if not found.converged:
-        return {**row, "status": "not converged"}
+        return {**row, "status": NOT_CONVERGED}
     num_steps, num_windows = int(found.num_steps), int(found.num_windows)
     return {
         **row,
-        "status": "ok",
+        "status": COMPLETED,
         "num_steps": num_steps,
         "iterations_per_window": num_steps / num_windows,
         "time_s": time_s,
@@ -259,7 +252,8 @@ def solve_rows(settings: Settings, cases: Sequence[Case]) -> Iterator[list[dict]
     """For sequential evaluation, then each method and window: one row for every case."""
     sequential = program(settings, Sequential(), None, cases[0])
     yield [
-        {"method": "sequential", "status": "ok", "time_s": sequential(case)[1]} for case in cases
+        {"method": "sequential", "status": COMPLETED, "time_s": sequential(case)[1]}
+        for case in cases
     ]
     for method, window in product(settings.methods, settings.windows):
         run = program(settings, settings.solver(method), window, cases[0])
@@ -283,7 +277,7 @@ def measure_system(settings: Settings, cases: Sequence[Case]) -> tuple[pd.DataFr
 
 
 def measure(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables for all systems."""
+    """The solves of all systems, one row each, and all their exponents."""
     solves, exponents = [], []
     with Progress(len(SYSTEMS), "chaos") as progress:
         for system, make in SYSTEMS.items():

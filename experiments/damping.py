@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -27,14 +26,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
-from experiments import systems
-from experiments.argru_model import describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.lorenz96 import first_below
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.systems import System
-from experiments.watch_classifier import trained
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import ELSEWHERE, MISSED, REACHED, stays_below_from
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.problems import systems
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.systems import System
+from experiments.problems.watch_classifier import trained
 from parallel_rnn import (
     ELK,
     RESULTS,
@@ -53,10 +52,6 @@ from parallel_rnn._kalman import filter_changes
 EXPERIMENT = "damping"
 # The states of the classifier are between -1 and 1, and close to each other.
 CLASSIFIER_THRESHOLD = 1e-3
-# How a solve ended.
-REACHED = "reached"
-MISSED = "not within the limit"
-ELSEWHERE = "stopped elsewhere"
 # The band of the spectral radii.
 LOW, HIGH = 0.05, 0.95
 
@@ -92,7 +87,7 @@ class Variant(NamedTuple):
 
 
 def variants(settings: Settings) -> list[Variant]:
-    """All that are compared. scale-ELK with k = 0 is DEER or quasi-DEER."""
+    """All variants that are compared. scale-ELK with k = 0 is DEER or quasi-DEER."""
     tolerance: dict[str, Any] = {"rtol": settings.tolerance, "atol": settings.tolerance}
 
     def damped(kind: type[ELK] | type[QuasiELK], method: str, estimate: Any) -> list[Variant]:
@@ -126,7 +121,7 @@ def variants(settings: Settings) -> list[Variant]:
 
 def argru(settings: Settings) -> System:
     """The autoregressive GRU."""
-    return systems.argru(Path(settings.weights), settings.argru_length, settings.seed)
+    return systems.argru(ARGRU.load(settings.weights), settings.argru_length, settings.seed)
 
 
 def lorenz96(settings: Settings) -> System:
@@ -167,7 +162,7 @@ def solve_whole(settings: Settings, system: System, variant: Variant) -> Iterato
     for value in variant.values:
         trace, result, num_steps = run(system, jnp.asarray(value, system.s0.dtype))
         mad = np.asarray(trace)[: int(num_steps) + 1]
-        iterations = first_below(mad, system.threshold)
+        iterations = stays_below_from(mad, system.threshold)
         stopped = ELSEWHERE if result != RESULTS.max_steps_reached else MISSED
         yield {
             "value": value,
@@ -249,7 +244,7 @@ def effective_transitions(A: Array, damping: Array) -> Array:
 
 @eqx.filter_jit
 def jacobians(system: System) -> Array:
-    """Those of all steps along the answer, (T, D, D)."""
+    """The Jacobians of all steps along the answer, (T, D, D)."""
     previous = jnp.concatenate([system.s0[None], system.answer[:-1]])
     return jax.vmap(jax.jacfwd(system.f))(previous, system.xs)
 
@@ -262,9 +257,9 @@ def spectral_radii(transitions: np.ndarray) -> np.ndarray:
 
 
 def growth_exponent(transitions: np.ndarray) -> float:
-    """The mean logarithm, for a step, of what all transitions in turn make of a change.
+    """How fast a change of the state grows under all transitions in turn: mean logarithm per step.
 
-    The first acts on a state that is known, so it is left out.
+    The first transition acts on a state that is known, so it is left out.
     """
     size = transitions.shape[1]
     change = np.full(size, 1 / math.sqrt(size))

@@ -4,7 +4,7 @@ XLA compiles for a GPU from a description of it, and the compiled program tells 
 it would have. One run of this module is one curve: all lengths, methods and derivatives for one
 GPU, batch size and state size.
 
-    python -m experiments.gpu_compiler --folder results/fresh/gpu_compiler
+    python -m experiments.gpu.compiler --folder results/fresh/gpu_compiler
     JAX_PLATFORMS=cpu PYTHONPATH=results/fresh/gpu_compiler python -m experiments.gpu_memory \\
         --compiler results/fresh/gpu_compiler --target h100 --batch 16 --dim 8 \\
         --lengths 30000 100000 --output results/fresh/cpu/gpu_memory/h100_batch16_dim8.csv
@@ -21,15 +21,15 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.command_line import experiment_parser, positive_int, read_settings
-from experiments.gpu_compiler import CompilerError, check, compile_for, target_facts
-from experiments.gpu_peak import gpu_name, peak_in_own_process
-from experiments.gpu_programs import Cell, program
-from experiments.gru_scaling import COMPLETED, describe_failure
-from experiments.hlo import read_program
-from experiments.memory import ProgramMemory, program_memory
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
+from experiments.gpu.compiler import CompilerError, check, compile_for, target_facts
+from experiments.gpu.hlo import read_program
+from experiments.gpu.peak import gpu_name, peak_in_own_process
+from experiments.gpu.programs import Cell, program
+from experiments.harness.command_line import experiment_parser, positive_int, read_settings
+from experiments.harness.memory import ProgramMemory, program_memory
+from experiments.harness.outcome import COMPLETED, describe_failure
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
 
 EXPERIMENT = "gpu_memory"
 MEASURED = (
@@ -108,7 +108,7 @@ def device_peak(target: str, cell: Cell, memory: ProgramMemory) -> int | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = experiment_parser(EXPERIMENT, EXPERIMENT)
     parser.add_argument("--compiler", type=Path, required=True, help="folder of gpu_compiler")
-    parser.add_argument("--target", required=True, help="name of a file in experiments/gpu_targets")
+    parser.add_argument("--target", required=True, help="name of a file in experiments/gpu/targets")
     for name, text in (("batch", "sequences together"), ("dim", "width of state and inputs")):
         parser.add_argument(f"--{name}", type=positive_int, required=True, help=text)
     parser.add_argument("--lengths", type=positive_int, nargs="+", required=True, help="steps")

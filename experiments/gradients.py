@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments import training
-from experiments.classifier import VARIANTS, Classifier, evaluation, loss
-from experiments.command_line import experiment_parser, read_settings
-from experiments.records import RunRecord, write_results
-from experiments.trainer import Settings, Watch
-from experiments.training_data import Part
+from experiments.datasets.parts import Part
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.records import RunRecord, write_results
+from experiments.problems.classifier import VARIANTS, Classifier, evaluation, loss
+from experiments.problems.trainer import Settings, Watch
+from experiments.problems.training import checkpoints, train
 
 EXPERIMENT, SECTION = "gradients", "training"
 EXACT, DIAGONAL = "quasi_deer", "quasi_deer_diagonal"
@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, options = read_settings(Settings, parser, SECTION, arguments)
     settings = replace(settings, splits=1)
     record = RunRecord(EXPERIMENT, asdict(settings), [settings.seed])
-    with training.checkpoints(options.output) as kept:
-        (rows,), _ = training.train(settings, EXPERIMENT, kept, watch(settings))
+    with checkpoints(options.output) as kept:
+        (rows,), _ = train(settings, EXPERIMENT, kept, watch(settings))
         write_results(options.output, pd.DataFrame(rows.epochs), record.complete())
 
 

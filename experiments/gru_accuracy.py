@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.datasets import DatasetError, standardise, watch
-from experiments.models import METHODS, GRUCell, Rollout, normal_inputs, untrained_gru
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
+from experiments.datasets.dataset import DatasetError, standardise
+from experiments.datasets.watch import watch
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.problems.gru import METHODS, GRUCell, Rollout, normal_inputs, untrained_gru
 
 EXPERIMENT = "gru_accuracy"
 

@@ -22,12 +22,19 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.command_line import experiment_parser, positive_int, read_settings
-from experiments.memory import ProgramMemory, device_memory, program_memory
-from experiments.models import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import Plan, interleaved, timed
+from experiments.harness.command_line import experiment_parser, positive_int, read_settings
+from experiments.harness.memory import ProgramMemory, device_memory, program_memory
+from experiments.harness.outcome import (
+    COMPLETED,
+    NOT_CONVERGED,
+    OUT_OF_MEMORY,
+    describe_failure,
+    largest_difference,
+)
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import Plan, interleaved, timed
+from experiments.problems.gru import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
 
 EXPERIMENT = "gru_scaling"
 COLUMNS = (
@@ -55,12 +62,6 @@ WHOLE_NUMBERS = (
     "output_memory_bytes",
     "temp_memory_bytes",
 )
-COMPLETED = "ok"
-OUT_OF_MEMORY = "out of memory"
-NOT_CONVERGED = "not converged"
-# Steps of a trajectory compared at a time, so that the check itself stays small.
-COMPARED_AT_ONCE = 10_000
-
 Row = dict[str, Any]
 
 
@@ -146,24 +147,6 @@ def build(settings: Settings, length: int, method: str) -> Program:
     if memory.total + kept > settings.memory_fraction * device_memory():
         return Program(None, OUT_OF_MEMORY, memory, seconds)
     return Program(compiled, COMPLETED, memory, seconds)
-
-
-def describe_failure(doing: str, error: Exception) -> str:
-    """A status for a cell that failed: what failed and the message's first line."""
-    lines = str(error).strip().splitlines()
-    first = lines[0] if lines else type(error).__name__
-    if "RESOURCE_EXHAUSTED" in first:
-        return OUT_OF_MEMORY
-    return f"{doing} failed: {first}"
-
-
-def largest_difference(reference: np.ndarray, values: jax.Array) -> float:
-    """Largest absolute difference, NaN if any value is; found piece by piece."""
-    starts = range(0, reference.shape[0], COMPARED_AT_ONCE)
-    pieces = [slice(start, start + COMPARED_AT_ONCE) for start in starts]
-    return float(
-        np.max([np.max(np.abs(reference[piece] - np.asarray(values[piece]))) for piece in pieces])
-    )
 
 
 def _arguments(settings: Settings, length: int, seed: int) -> tuple[Any, jax.Array]:

@@ -12,7 +12,6 @@ them at the best damping, a few at the others), and `lorenz96_iterates.csv`, som
 themselves. Only columns named `time...` differ between two runs with the same settings.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -24,24 +23,21 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.lorenz96_model import Lorenz96, deviation
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_beside, write_results
-from experiments.timing import compiled, timed
-from parallel_rnn import DEER, ELK, AbstractSolver, QuasiDEER, QuasiELK, solve
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
+from experiments.harness.outcome import stays_below_from
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems.lorenz96 import Lorenz96, deviation
+from parallel_rnn import solve
 
 EXPERIMENT = "lorenz96"
 # Solves run until their residuals are down to rounding. Any other tolerance would stop them at a
 # trajectory that fits every step but has left the true one: the system is chaotic.
 EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 0.0}
-SOLVERS: dict[str, Callable[[Any], AbstractSolver]] = {
-    "elk": lambda damping: ELK(damping, **EXACT),
-    "quasi_elk": lambda damping: QuasiELK(damping, **EXACT),
-    "deer": lambda damping: DEER(**EXACT),
-    "quasi_deer": lambda damping: QuasiDEER(**EXACT),
-}
 DAMPED = ("elk", "quasi_elk")
+COMPARED = (*DAMPED, "deer", "quasi_deer")
 
 
 @dataclass(frozen=True)
@@ -95,11 +91,12 @@ def program(settings: Settings, method: str) -> Program:
     model = Lorenz96(settings.dim, settings.forcing)
 
     def run(start: Array, expected: Array, damping: Array) -> tuple[tuple[Array, Array], Array]:
+        given = (damping,) if method in DAMPED else ()
         solution = solve(
             model,
             start,
             None,
-            SOLVERS[method](damping),
+            METHODS[method].build(*given, **EXACT),
             length=settings.length,
             guess="zeros",
             window=None,
@@ -124,17 +121,10 @@ def program(settings: Settings, method: str) -> Program:
     return measured
 
 
-def first_below(mad: np.ndarray, threshold: float) -> float:
-    """The first iteration from which on the MAD stays below; NaN if the last one is not."""
-    above = np.flatnonzero(~(mad < threshold))
-    iteration = 0 if len(above) == 0 else above[-1] + 1
-    return math.nan if iteration == len(mad) else float(iteration)
-
-
 def row(settings: Settings, method: str, damping: float, start: int, found: Solve) -> dict:
-    """Counts and times of one solve: to the threshold, and to the end of its run."""
+    """Iterations and time of one solve: until its MAD stays below the threshold, and in all."""
     iterations = len(found.mad) - 1
-    num_steps = first_below(found.mad, settings.threshold)
+    num_steps = stays_below_from(found.mad, settings.threshold)
     time_per_iteration_s = found.time_s / max(1, iterations)
     return {
         "method": method,
@@ -149,7 +139,7 @@ def row(settings: Settings, method: str, damping: float, start: int, found: Solv
 
 
 def iterates(settings: Settings, method: str, found: Solve) -> pd.DataFrame:
-    """The states of the iterates that are kept. After the last iteration they stay as they are."""
+    """The states of the iterates that are kept; those after a solve's end are its last states."""
     last = len(found.mad) - 1
     tables = [
         _tabulate(settings, method, iteration, np.asarray(found.states[min(iteration, last)]))
@@ -169,7 +159,7 @@ def _tabulate(settings: Settings, method: str, iteration: int, states: np.ndarra
 def mad_rows(
     settings: Settings, method: str, damping: float, start: int, mad: np.ndarray
 ) -> pd.DataFrame:
-    """The MAD of the iterates that are kept. After the last iteration it stays as it is."""
+    """The MAD of the iterates that are kept; after a solve's end it is the last one."""
     every = np.arange(len(mad))
     few = np.asarray(settings.sweep_steps)
     kept = np.union1d(every, few) if damping == settings.best(method) else few
@@ -197,8 +187,8 @@ def measure(settings: Settings) -> dict[str, pd.DataFrame]:
     shown = every[settings.iterates_start], answers[settings.iterates_start]
     thinned = np.asarray(shown[1][:: settings.iterates_stride])
     convergence, pictures = [], [_tabulate(settings, "sequential", 0, thinned)]
-    with Progress(len(SOLVERS), "Lorenz96") as progress:
-        for method in SOLVERS:
+    with Progress(len(COMPARED), "Lorenz96") as progress:
+        for method in COMPARED:
             run = program(settings, method)
             for damping, index in product(settings.swept(method), range(settings.starts)):
                 found = run(every[index], answers[index], damping)

@@ -17,13 +17,13 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments.classifier import VARIANTS, Classifier, evaluation
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import compiled, timed
-from experiments.trainer import Update, clipped_adam, updating
-from experiments.training_data import Part
+from experiments.datasets.parts import Part
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems.classifier import VARIANTS, Classifier, evaluation
+from experiments.problems.trainer import Update, clipped_adam, updating
 
 EXPERIMENT = "training_step"
 

@@ -24,12 +24,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
 
-from experiments.command_line import experiment_parser, read_settings
-from experiments.gru_scaling import COMPLETED, NOT_CONVERGED, describe_failure, largest_difference
-from experiments.models import normal_inputs, untrained_gru
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.timing import Plan, interleaved
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.outcome import (
+    COMPLETED,
+    NOT_CONVERGED,
+    describe_failure,
+    largest_difference,
+)
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import Plan, interleaved
+from experiments.problems.gru import normal_inputs, untrained_gru
 from parallel_rnn import RESULTS, QuasiDEER, solve
 from parallel_rnn.cells import GRUCell
 

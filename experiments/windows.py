@@ -17,34 +17,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from experiments import systems
-from experiments.argru_model import describe_weights
-from experiments.command_line import experiment_parser, read_settings
-from experiments.progress import Progress
-from experiments.records import RunRecord, write_results
-from experiments.systems import System
-from experiments.timing import compiled, timed
+from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.methods import METHODS
+from experiments.harness.outcome import MISSED, REACHED
+from experiments.harness.progress import Progress
+from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import compiled, timed
+from experiments.problems import systems
+from experiments.problems.argru import ARGRU, describe_weights
+from experiments.problems.systems import System
 from parallel_rnn import (
-    DEER,
-    ELK,
     RESULTS,
     AbstractSolver,
-    Jacobi,
-    Picard,
-    QuasiDEER,
-    QuasiELK,
     Sequential,
 )
 
 EXPERIMENT = "windows"
+COMPARED = ("jacobi", "picard", "quasi_deer", "deer", "quasi_elk", "elk")
 WHOLE, WINDOWS, SEQUENTIAL = "whole", "windows", "sequential"
-REACHED, MISSED = "reached", "not within the limit"
 
 
 @dataclass(frozen=True)
@@ -78,15 +73,11 @@ class Task(NamedTuple):
 
 def methods(tolerance: float, dampings: tuple[float, float]) -> dict[str, AbstractSolver]:
     """All methods, ELK and quasi-ELK with these dampings."""
-    limits: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
     elk, quasi_elk = dampings
+    given = {"quasi_elk": [quasi_elk], "elk": [elk]}
     return {
-        "jacobi": Jacobi(**limits),
-        "picard": Picard(**limits),
-        "quasi_deer": QuasiDEER(**limits),
-        "deer": DEER(**limits),
-        "quasi_elk": QuasiELK(quasi_elk, **limits),
-        "elk": ELK(elk, **limits),
+        name: METHODS[name].build(*given.get(name, []), rtol=tolerance, atol=tolerance)
+        for name in COMPARED
     }
 
 
@@ -155,7 +146,7 @@ def measure(settings: Settings, system: System, task: Task, run: Callable) -> di
 
 SYSTEMS: dict[str, Callable[[Settings], System]] = {
     "argru": lambda settings: systems.argru(
-        Path(settings.weights), settings.argru_length, settings.seed
+        ARGRU.load(settings.weights), settings.argru_length, settings.seed
     ),
     "lorenz96": lambda settings: systems.lorenz96(settings.lorenz96_length),
 }

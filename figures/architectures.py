@@ -104,7 +104,7 @@ def legend(figure: Figure, methods: list[str]) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=7)
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     limit = found.records[0]["configuration"]["max_steps"]
     table = found.table.assign(

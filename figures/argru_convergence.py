@@ -60,7 +60,7 @@ def draw_mad(axes: Axes, cells: pd.DataFrame) -> None:
     axes.minorticks_off()
 
 
-def draw_convergence(figure: SubFigure, found: results.Results) -> None:
+def draw_convergence(figure: SubFigure, found: results.Found) -> None:
     """Both panels."""
     tables = dict(iter(found.beside("mad").groupby("model")))
     panels = figure.subplots(1, len(TITLES), sharey=True)
@@ -93,7 +93,7 @@ def draw_iterate(axes: Axes, cells: pd.DataFrame, truth: pd.DataFrame, method: s
         axes.text(0.98, 0.97, f"up to {largest:.0e}", fontsize=6, bbox=behind, **place)
 
 
-def draw_iterates(figure: SubFigure, found: results.Results) -> None:
+def draw_iterates(figure: SubFigure, found: results.Found) -> None:
     """The whole grid."""
     iterations = found.records[0]["configuration"]["iterates"]
     outputs = dict(iter(found.beside("iterates").groupby(["method", "iteration"])))
@@ -111,7 +111,7 @@ def draw_iterates(figure: SubFigure, found: results.Results) -> None:
     figure.align_ylabels()
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 6.6), layout="constrained")
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=[2.4, 4.2]))

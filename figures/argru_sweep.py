@@ -91,9 +91,9 @@ def seconds_per_iteration(times: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(np.median(one)) for name, one in each.groupby(times["method"])}
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
-    others = results.read(found.path.with_name("argru.csv"))
+    others = results.Found(found.source, "argru")
     seconds = seconds_per_iteration(others.beside("times"))
     trained = others.table.query("model == 'trained'")
     undamped = {

@@ -91,7 +91,7 @@ def draw_time(axes: Axes, cells: pd.DataFrame) -> None:
     axes.set(yscale="log", ylim=(1e-1, 1e4))
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     table, settings = found.table, found.records[0]["configuration"]
     windows = sorted({int(window) for window in table["window"].dropna()})

@@ -62,7 +62,7 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Places":
-        """Those of the swept λ."""
+        """The places of the swept λ on a logarithmic axis."""
         swept = np.log10(results.rows(table, rule="fixed")["value"].to_numpy())
         return cls(swept.min(), swept.max())
 
@@ -222,7 +222,7 @@ def legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7)
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     (record,) = found.records
     table, radii = found.table, found.beside("radius")

@@ -77,7 +77,7 @@ def explain_absence(figure: Figure, table: pd.DataFrame) -> None:
     figure.text(0.5, 0.5, reasons, ha="center", va="center", fontsize=8, wrap=True)
 
 
-def draw(found: results.Results, batch: int) -> Figure:
+def draw(found: results.Found, batch: int) -> Figure:
     """The figure for one batch size."""
     table = results.rows(found.table, batch=batch)
     done = compiled(table)
@@ -134,7 +134,7 @@ style.apply()
 found = results.load(globals(), "gpu_memory")
 if "snakemake" in globals():
     job = globals()["snakemake"]
-    style.save(draw(found, int(job.wildcards.batch)), job.output)
+    style.save(draw(found, job.params.batch), job.output)
 else:
     for batch in sorted(found.table["batch"].unique()):
         paths = found.figure_paths(f"gpu_memory_batch{batch}", style.FORMATS)

@@ -39,7 +39,7 @@ def name_of(part: str) -> str:
     return {"all": "all weights"}.get(part, part.replace("recurrence_", "recurrence of layer "))
 
 
-def draw_measure(axes: Axes, found: results.Results, measure: str) -> None:
+def draw_measure(axes: Axes, found: results.Found, measure: str) -> None:
     """One measure against the epoch."""
     columns = [name for name in found.table if name.startswith(f"{measure}_")]
     for column, colour, marker in zip(columns, COLOURS, MARKERS, strict=False):
@@ -56,7 +56,7 @@ def draw_measure(axes: Axes, found: results.Results, measure: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     figure, (angle, norm) = plt.subplots(
         1, 2, figsize=(style.PAGE_WIDTH_IN, 2.9), layout="constrained"

@@ -72,7 +72,7 @@ def column_title(kind: str, summary: dict) -> str:
     return f"{TITLES[kind]}, T = {summary['length']:,}, width {summary['input_width']}"
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     table, (record,) = found.table, found.records
     kinds = [kind for kind in TITLES if kind in set(table["inputs"])]

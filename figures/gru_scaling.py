@@ -142,7 +142,7 @@ def scale_axes(grid: np.ndarray, cross_rows: int) -> None:
     grid[1, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def draw(found: results.Results, batch: int) -> Figure:
+def draw(found: results.Found, batch: int) -> Figure:
     """The figure for one batch size."""
     table = found.table.query("batch == @batch")
     table = table.assign(memory_mib=total_memory(table))
@@ -180,7 +180,7 @@ style.apply()
 found = results.load(globals(), "gru_scaling")
 if "snakemake" in globals():
     job = globals()["snakemake"]
-    style.save(draw(found, int(job.wildcards.batch)), job.output)
+    style.save(draw(found, job.params.batch), job.output)
 else:
     for batch in sorted(found.table["batch"].unique()):
         paths = found.figure_paths(f"gru_scaling_batch{batch}", style.FORMATS)

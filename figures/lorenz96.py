@@ -89,7 +89,7 @@ def draw_count(axes: Axes, solves: pd.DataFrame, method: str, column: str) -> No
             draw_level(axes, other, float(np.median(heights)))
 
 
-def draw_sweep(figure: SubFigure, found: results.Results) -> None:
+def draw_sweep(figure: SubFigure, found: results.Found) -> None:
     """Both rows."""
     settings = found.records[0]["configuration"]
     solves, convergence = found.table, found.beside("convergence")
@@ -120,7 +120,7 @@ def draw_sweep(figure: SubFigure, found: results.Results) -> None:
 
 
 # %%
-def draw_convergence(figure: SubFigure, found: results.Results) -> None:
+def draw_convergence(figure: SubFigure, found: results.Found) -> None:
     """A line for each method, a band over the starting states."""
     settings = found.records[0]["configuration"]
     table = found.beside("convergence")
@@ -162,7 +162,7 @@ def draw_iterate(axes: Axes, cells: pd.DataFrame, truth: pd.DataFrame, limit: fl
         axes.text(0.98, 0.97, f"up to {largest:.0e}", fontsize=6, bbox=behind, **place)
 
 
-def draw_iterates(figure: SubFigure, found: results.Results) -> None:
+def draw_iterates(figure: SubFigure, found: results.Found) -> None:
     """The whole grid."""
     table = found.beside("iterates")
     states = {key: cells.reset_index() for key, cells in table.groupby(["method", "iteration"])}
@@ -182,7 +182,7 @@ def draw_iterates(figure: SubFigure, found: results.Results) -> None:
     grid[0, 0].set_title("e", loc="left", fontweight="bold")
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 9.2), layout="constrained")
     parts = np.asarray(figure.subfigures(3, 1, height_ratios=[3.6, 1.8, 4.2]))

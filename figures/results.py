@@ -1,6 +1,6 @@
-"""The results that a figure is drawn from, in the pipeline, a notebook or a script."""
+"""How a figure script finds its results: in the pipeline, in a notebook or alone."""
 
-import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,26 +8,41 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
+# Scripts and notebooks start in this folder and find `experiments` beside it.
+sys.path.insert(0, str(ROOT))
+
+from experiments.harness.methods import LABELS as LABELS
+from experiments.reporting.results import Results, name_commit
+from experiments.reporting.results import rows as rows
 
 
-class Results(NamedTuple):
-    """A result table, the records of the runs behind it, and the name of their source."""
+class Found(NamedTuple):
+    """The results of an experiment in a source."""
 
-    table: pd.DataFrame
-    records: list[dict[str, Any]]
-    source: str
-    path: Path
+    source: Results
+    experiment: str
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The experiment's table."""
+        return self.source.table(self.experiment)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records of its jobs."""
+        return self.source.records(self.experiment)
 
     def beside(self, name: str) -> pd.DataFrame:
         """Another table of the same run: `gru_name.csv` beside `gru.csv`."""
-        return pd.read_csv(self.path.with_name(f"{self.path.stem}_{name}.csv"))
+        return self.source.table(f"{self.experiment}_{name}")
 
     def figure_paths(self, name: str, endings: tuple[str, ...]) -> list[Path]:
         """Where figures made from these results lie."""
-        return [ROOT / "figures" / "out" / self.source / f"{name}{end}" for end in endings]
+        folder = ROOT / "figures" / "out" / self.source.name
+        return [folder / f"{name}{end}" for end in endings]
 
 
-def load(names: Mapping[str, Any], experiment: str) -> Results:
+def load(names: Mapping[str, Any], experiment: str) -> Found:
     """The results that the pipeline hands to a script, or else the newest ones.
 
     **Arguments:**
@@ -36,40 +51,23 @@ def load(names: Mapping[str, Any], experiment: str) -> Results:
     - `experiment`: whose results to find where there is no such object.
     """
     if "snakemake" in names:
-        return read(Path(names["snakemake"].input.csv))
-    return read(newest(ROOT / "results", experiment))
+        return Found(Results(Path(names["snakemake"].input.csv).parent), experiment)
+    return Found(newest(ROOT / "results", experiment), experiment)
 
 
-def read(path: Path) -> Results:
-    """A table and the records beside it."""
-    records = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return Results(
-        table=pd.read_csv(path),
-        records=records if isinstance(records, list) else [records],
-        source="/".join(path.parent.parts[-2:]),
-        path=path,
-    )
-
-
-def newest(folder: Path, experiment: str) -> Path:
-    """The table of the run that started last, fresh or archived."""
+def newest(folder: Path, experiment: str) -> Results:
+    """The source of the run that started last, fresh or archived."""
     found = [
-        *folder.glob(f"fresh/*/{experiment}.csv"),
-        *folder.glob(f"archived/*/{experiment}.csv"),
+        Results(path.parent)
+        for place in ("fresh", "archived")
+        for path in folder.glob(f"{place}/*/{experiment}.csv")
     ]
     if not found:
         raise FileNotFoundError(
             f"There are no results of {experiment} under {folder.name}/: make some with "
             "`./run snakemake --cores all`."
         )
-    return max(found, key=lambda path: max(one["started_utc"] for one in read(path).records))
-
-
-def rows(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
-    """The rows in which columns have these values."""
-    for column, value in values.items():
-        table = table.loc[lambda one, column=column, value=value: one[column] == value]
-    return table
+    return max(found, key=lambda one: max(run["started_utc"] for run in one.records(experiment)))
 
 
 def provenance(records: list[dict[str, Any]]) -> str:
@@ -83,11 +81,5 @@ def provenance(records: list[dict[str, Any]]) -> str:
     return (
         f"{machine} ({device['cores']} cores)  |  Python {versions['python']}, "
         f"JAX {versions['jax']}, parallel_rnn {versions['parallel_rnn']}  |  "
-        f"commit {_commit(first['commit'])}, {' to '.join(days[:: max(1, len(days) - 1)])}"
+        f"commit {name_commit(first['commit'])}, {' to '.join(days[:: max(1, len(days) - 1)])}"
     )
-
-
-def _commit(commit: dict[str, Any] | None) -> str:
-    if commit is None:
-        return "unknown"
-    return commit["id"][:9] + (" with changes" if commit["changed_files"] else "")

@@ -6,6 +6,7 @@ grey.
 """
 
 from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from results import LABELS
+
 PAGE_WIDTH_IN = 7.2
 FORMATS = (".pdf", ".svg", ".png")
+
+
+Line = str | tuple[int, tuple[float, ...]]
 
 
 class Look(NamedTuple):
@@ -26,24 +32,42 @@ class Look(NamedTuple):
     label: str
     colour: str
     marker: str
-    line: str | tuple[int, tuple[float, ...]]
+    line: Line
 
 
-METHODS = {
-    "sequential": Look("sequential", "#000000", "s", "-"),
-    "deer": Look("DEER", "#E69F00", "^", (0, (5, 1.5))),
-    "windowed_deer": Look("DEER in windows", "#7A4FBF", "h", (0, (3, 1))),
-    "quasi_deer": Look("quasi-DEER", "#0072B2", "o", (0, (2, 1))),
-    "elk": Look("ELK", "#D55E00", "v", (0, (9, 1))),
-    "quasi_elk": Look("quasi-ELK", "#009E73", "D", (0, (4, 1, 1, 1))),
-    "scale_elk": Look("scale-ELK", "#CC79A7", "P", (0, (6, 1, 1, 1, 1, 1))),
-    "clip_elk": Look("clip-ELK", "#56B4E9", "X", (0, (3, 1, 1, 1))),
-    "jacobi": Look("Jacobi", "#8C8C8C", "<", (0, (1, 1))),
-    "picard": Look("Picard", "#B09C00", ">", (0, (1, 2))),
-    "inputs_first": Look("sequential, inputs first", "#5F5F5F", "p", (0, (8, 2))),
-    "windowed_quasi_deer": Look("quasi-DEER in windows", "#8C510A", "d", (0, (2, 1, 1, 1))),
-    "block_quasi_deer": Look("quasi-DEER, blocks", "#44AA99", "*", (0, (7, 1, 1, 1))),
+# Those of the methods that the pipeline came with, in the order in which figures show them.
+LOOKS: dict[str, tuple[str, str, Line]] = {
+    "sequential": ("#000000", "s", "-"),
+    "deer": ("#E69F00", "^", (0, (5, 1.5))),
+    "windowed_deer": ("#7A4FBF", "h", (0, (3, 1))),
+    "quasi_deer": ("#0072B2", "o", (0, (2, 1))),
+    "elk": ("#D55E00", "v", (0, (9, 1))),
+    "quasi_elk": ("#009E73", "D", (0, (4, 1, 1, 1))),
+    "scale_elk": ("#CC79A7", "P", (0, (6, 1, 1, 1, 1, 1))),
+    "clip_elk": ("#56B4E9", "X", (0, (3, 1, 1, 1))),
+    "jacobi": ("#8C8C8C", "<", (0, (1, 1))),
+    "picard": ("#B09C00", ">", (0, (1, 2))),
+    "inputs_first": ("#5F5F5F", "p", (0, (8, 2))),
+    "windowed_quasi_deer": ("#8C510A", "d", (0, (2, 1, 1, 1))),
+    "block_quasi_deer": ("#44AA99", "*", (0, (7, 1, 1, 1))),
 }
+# Methods that are registered without a look of their own take these, one after another.
+SPARE: list[tuple[str, str, Line]] = [
+    ("#882255", "8", (0, (5, 1, 2, 1))),
+    ("#117733", "H", (0, (3, 2))),
+    ("#332288", "1", (0, (1, 3))),
+    ("#AA4466", "2", (0, (10, 2, 2, 2))),
+]
+
+
+def looks() -> dict[str, Look]:
+    """How every registered method is drawn; those without a look of their own come last."""
+    new = [name for name in LABELS if name not in LOOKS]
+    known = LOOKS | dict(zip(new, cycle(SPARE), strict=False))
+    return {name: Look(LABELS[name], *look) for name, look in known.items()}
+
+
+METHODS = looks()
 
 
 def apply() -> None:

@@ -162,7 +162,7 @@ def draw_times(axes: Axes, table: pd.DataFrame) -> None:
 
 
 # %%
-def draw(found: results.Results, baselines: pd.DataFrame, steps: results.Results) -> Figure:
+def draw(found: results.Found, baselines: pd.DataFrame, steps: results.Found) -> Figure:
     """The whole figure."""
     epochs, updates = found.beside("epochs"), found.table
     updates = updates.assign(iterations=mean_iterations(updates))
@@ -214,8 +214,8 @@ def _shape(name: str, run: dict) -> str:
 # %%
 style.apply()
 found = results.load(globals(), "training")
-baselines = pd.read_csv(found.path.with_name("baselines.csv"))
-steps = results.read(found.path.with_name("training_step.csv"))
+baselines = found.source.table("baselines")
+steps = results.Found(found.source, "training_step")
 if "snakemake" in globals():
     style.save(draw(found, baselines, steps), globals()["snakemake"].output)
 else:

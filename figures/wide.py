@@ -64,7 +64,7 @@ def show_weights(axes: Axes, dims: pd.Index) -> None:
     above.set_xlabel("weights (MB)")
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure."""
     steps = medians(found.table)
     figure, (time, ratio) = plt.subplots(

@@ -79,7 +79,7 @@ def legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=7)
 
 
-def draw(found: results.Results) -> Figure:
+def draw(found: results.Found) -> Figure:
     """The whole figure: a column for each recurrence."""
     table = found.table.assign(
         work_per_step=found.table["work_evaluations"] / found.table["length"]

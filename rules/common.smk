@@ -2,63 +2,73 @@
 
 import fcntl
 import os
+import shlex
 import sys
 from pathlib import Path
 
-from experiments.archive import EXPERIMENTS
-from experiments.command_line import to_words
-from experiments.configuration import ConfigurationError, complete, results_folder
-from experiments.sources import sources
+from experiments.catalogue import (
+    EXPERIMENTS,
+    FIGURES,
+    TABLES,
+    TABLES_CATEGORY,
+    CatalogueError,
+    check,
+    targets,
+)
+from experiments.harness.command_line import to_words
+from experiments.harness.configuration import ConfigurationError, complete, results_folder
+from experiments.harness.sources import Sources
 
 
 def complete_configuration(given):
-    """The checked configuration, or one sentence that says what is wrong with it."""
+    """The checked configuration, or one sentence that says what is wrong with it or the catalogue."""
+    root = Path(workflow.basedir)
     try:
-        return complete(Path(workflow.basedir), given)
-    except ConfigurationError as error:
+        check(root)
+        return complete(root, given)
+    except (CatalogueError, ConfigurationError) as error:
         sys.exit(str(error))
 
 
-def experiment_sources(name):
-    """The source files that the results of an experiment depend on."""
-    return sources(Path(workflow.basedir), f"experiments.{name}")
+# Every source file is parsed once, however many rules depend on it.
+SOURCES = Sources(Path(workflow.basedir))
 
 
-def scaling_curves(suffix):
-    """The files of all curves of the grid, one for each batch size and state size."""
-    return [
-        f"results/fresh/{SCALE}/gru_scaling/batch{batch}_dim{dim}{suffix}"
-        for batch in (1, 16)
-        for dim in config["gru_scaling"][f"batch_{batch}"]["dims"]
-    ]
+def code(*modules, section=None, without=()):
+    """The digest of the code of modules; with a section, of the methods that it names too."""
+    return SOURCES.digest(*modules, named=() if section is None else words(section, without))
 
 
-def scaling_lengths(wildcards):
-    """The lengths of a curve."""
-    return config["gru_scaling"][f"batch_{wildcards.batch}"]["lengths"]
-
-
-def gpu_memory_curves(suffix):
-    """The files of all curves of the grid, one for each GPU, batch size and state size."""
-    return [
-        f"results/fresh/{SCALE}/gpu_memory/{target}_batch{batch}_dim{dim}{suffix}"
-        for batch in (1, 16)
-        for target in config["gpu_memory"][f"batch_{batch}"]["targets"]
-        for dim in config["gpu_memory"][f"batch_{batch}"]["dims"]
-    ]
-
-
-def gpu_memory_lengths(wildcards):
-    """The lengths of a curve."""
-    return config["gpu_memory"][f"batch_{wildcards.batch}"]["lengths"]
-
-
-def options(section, without=()):
-    """The values of a section of the configuration as options of its experiment's command line."""
+def words(section, without=()):
+    """The values of a section of the configuration as words of its experiment's command line."""
     values = config
     for key in section.split("."):
         values = values[key]
-    return " ".join(to_words({name: values[name] for name in values if name not in without}))
+    return to_words({name: values[name] for name in values if name not in without})
+
+
+def options(section, without=()):
+    """The same as one text."""
+    return " ".join(words(section, without))
+
+
+def curves(experiment, suffix, over=()):
+    """The files of all curves of a grid, one for each batch size and state size.
+
+    `over` names a further list of the grid, such as the GPUs compiled for.
+    """
+    grids = {batch: config[experiment][f"batch_{batch}"] for batch in (1, 16)}
+    return [
+        f"results/fresh/{SCALE}/{experiment}/{prefix}batch{batch}_dim{dim}{suffix}"
+        for batch, grid in grids.items()
+        for prefix in ([f"{one}_" for one in grid[over]] if over else [""])
+        for dim in grid["dims"]
+    ]
+
+
+def curve_lengths(experiment):
+    """The function that finds the lengths of a curve."""
+    return lambda wildcards: config[experiment][f"batch_{wildcards.batch}"]["lengths"]
 
 
 def training_curves(suffix):
@@ -74,9 +84,30 @@ def argru_weights():
     return config["argru"]["weights"] or f"results/fresh/{SCALE}/argru_weights.npz"
 
 
+def weights_of(experiment):
+    """The weights that an experiment needs: a list of one file or of none."""
+    return [argru_weights()] if experiment.weights else []
+
+
+def weights_option(experiment):
+    """The option that names them."""
+    return " ".join(f"--weights {shlex.quote(path)}" for path in weights_of(experiment))
+
+
+def tables_of(experiment):
+    """The further tables that an experiment writes in this run."""
+    stems = [f"{experiment.name}_{table}" for table in experiment.tables]
+    return [f"results/fresh/{SCALE}/{stem}.csv" for stem in stems]
+
+
 def result_files(name):
     """An experiment's table and record, in the source that the configuration names."""
     return [f"results/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".json")]
+
+
+def further_results(entry):
+    """The further result tables that a figure or table is made from."""
+    return [f"results/{{source}}/{name}.csv" for name in entry.further]
 
 
 def figure_files(name):
@@ -84,22 +115,25 @@ def figure_files(name):
     return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".pdf", ".svg", ".png")]
 
 
-def drawable(products, files):
-    """The files of all figures or tables whose results the source has: an archive may be older.
+def table_files(name):
+    """A table in all its formats."""
+    return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
 
-    **Arguments:**
 
-    - `products`: the name of each figure or table, and of the results that it is made from;
-      `None` where it makes do with whatever results there are.
-    - `files`: its name -> its files.
+def drawable(entries, source):
+    """The names of the figures or tables whose results a source has, or rules make.
+
+    An archive may hold some of the experiments only.
     """
-    return [files(name) for name, results in products.items() if has_results(SOURCE, results)]
-
-
-def has_results(source, name):
-    """Whether a source has a result table, or a rule that makes it; `None` needs no certain one."""
-    made = name is None or source.startswith("fresh/")
-    return made or Path(f"results/{source}/{name}.csv").exists()
+    return [
+        one.name
+        for one in entries
+        if source.startswith("fresh/")
+        or not one.experiment
+        or all(
+            Path(f"results/{source}/{name}.csv").exists() for name in (one.experiment, *one.further)
+        )
+    ]
 
 
 def all_results(wildcards):
@@ -107,49 +141,35 @@ def all_results(wildcards):
     folder = Path(f"results/{wildcards.source}")
     endings = (".csv", ".json")
     if wildcards.source.startswith("fresh/"):
-        return [f"{folder}/{name}{ending}" for name in EXPERIMENTS for ending in endings]
+        return [f"{folder}/{one.name}{ending}" for one in EXPERIMENTS for ending in endings]
     return sorted(str(path) for path in folder.iterdir() if path.suffix in endings)
 
 
-def table_files(name):
-    """A table in all its formats."""
-    return [f"figures/out/{SOURCE}/{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
-
-
-def scaling_labels(wildcards):
-    """How the HTML report names a figure of the scaling experiment."""
-    return _batch_labels(wildcards, "GRU")
-
-
-def gpu_memory_labels(wildcards):
-    """How the HTML report names a figure of memory on a GPU."""
-    return _batch_labels(wildcards, "memory on a GPU")
-
-
-def _batch_labels(wildcards, shown):
-    number = {"16": 2, "1": 6}.get(wildcards.batch, "like 2")
-    return {
-        "figure": f"Figure {number}: {shown}, batch {wildcards.batch}",
-        "results": wildcards.source,
-    }
-
-
-def report_figures(wildcards):
-    """The figures of a source that the report shows."""
-    return [
-        f"figures/out/{wildcards.source}/{name}.pdf"
-        for name, results in FIGURES.items()
-        if has_results(wildcards.source, results)
+def report_files(entries, suffix):
+    """The function that finds the figures or tables of a source that the report shows."""
+    return lambda wildcards: [
+        f"figures/out/{wildcards.source}/{name}{suffix}"
+        for name in drawable(entries, wildcards.source)
     ]
 
 
-def report_tables(wildcards):
-    """The tables of a source that the report shows."""
-    return [
-        f"figures/out/{wildcards.source}/{name}.md"
-        for name, results in TABLES.items()
-        if has_results(wildcards.source, results)
+def files_of_target(name):
+    """What a target of the catalogue makes: results, figures and tables that belong to it."""
+    members = {one.name for one in EXPERIMENTS if (one.target or one.name) == name}
+    results = [path for one in sorted(members) for path in result_files(one)]
+    figures = [
+        path
+        for one in FIGURES
+        if one.target == name or one.experiment in members
+        for path in figure_files(one.name)
     ]
+    tables = [path for one in TABLES if one.name == name for path in table_files(one.name)]
+    return results + figures + tables
+
+
+def describe(name, about):
+    """Gives a rule that a loop made its own line in the list of targets."""
+    workflow.get_rule(name).docstring = about
 
 
 def refuse_second_run():

@@ -1,26 +1,23 @@
 # The report: the numbers in its text, and its PDF.
 
 
-localrules:
-    write_numbers,
-    compile_report,
-
-
 rule write_numbers:
     """Every number in the text of the report, from the results of a source."""
     input:
         results=all_results,
-        sources=experiment_sources("report.numbers"),
     output:
         "figures/out/{source}/numbers.json",
     log:
         "logs/{source}/figures/numbers.log",
+    localrule: True
     conda:
         "../environment.yml"
+    params:
+        code=code("experiments.reporting.document.numbers"),
     message:
         "Writing the numbers of the report"
     shell:
-        "python -m experiments.report.numbers --results results/{wildcards.source}"
+        "python -m experiments.reporting.document.numbers --results results/{wildcards.source}"
         " --output {output} > {log} 2>&1"
 
 
@@ -28,10 +25,9 @@ rule compile_report:
     """The report as PDF: text, figures and tables of a source."""
     input:
         numbers="figures/out/{source}/numbers.json",
-        figures=report_figures,
-        tables=report_tables,
+        figures=report_files(FIGURES, ".pdf"),
+        tables=report_files(TABLES, ".md"),
         text=["paper/report.typ", "paper/style.typ", "paper/references.bib"],
-        sources="experiments/report/compile.py",
     output:
         report(
             "figures/out/{source}/report.pdf",
@@ -41,10 +37,13 @@ rule compile_report:
         ),
     log:
         "logs/{source}/figures/report.log",
+    localrule: True
     conda:
         "../environment.yml"
+    params:
+        code=code("experiments.reporting.document.compile"),
     message:
         "Setting the report"
     shell:
-        "python -m experiments.report.compile --numbers {input.numbers} --figures {input.figures}"
+        "python -m experiments.reporting.document.compile --numbers {input.numbers} --figures {input.figures}"
         " --tables {input.tables} --output {output} > {log} 2>&1"

@@ -58,7 +58,7 @@ def environment(clone: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(clone / "src"),
+        "PYTHONPATH": f"{clone}{os.pathsep}{clone / 'src'}",
     }
 
 

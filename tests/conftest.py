@@ -1,5 +1,14 @@
 """Checks every annotated shape and dtype inside the package while the tests run."""
 
+import os
+import tempfile
+
+# Programs are compiled once for all tests and the processes that they start. Read when JAX is
+# imported.
+COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", COMPILED.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
 import jax
 import pytest
 from jaxtyping import install_import_hook

@@ -15,7 +15,7 @@ def draw(name: str, results: Path) -> dict[str, bytes]:
     ignore = shutil.ignore_patterns("out", "__pycache__")
     shutil.copytree(ROOT / "figures", project / "figures", ignore=ignore, dirs_exist_ok=True)
     command = [sys.executable, "-W", "error", str(project / "figures" / f"{name}.py")]
-    environment = {**os.environ, "MPLBACKEND": "agg"}
+    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     out = project / "figures" / "out" / "fresh" / results.name

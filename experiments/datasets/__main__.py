@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.datasets import DatasetError, fetch_eigenworms
+from experiments.datasets.dataset import DatasetError
+from experiments.datasets.fetch import fetch_eigenworms
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

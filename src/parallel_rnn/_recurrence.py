@@ -123,7 +123,7 @@ class AssociativeScan(AbstractRecurrence):
 
 
 def keep_where(keep: Bool[Array, " T"], A: Array, otherwise: Array | int = 0) -> Array:
-    """A with something else, 0 if nothing is given, in place of the steps that are not kept."""
+    """`A` where `keep` is true, and `otherwise` at all other steps."""
     return jnp.where(jnp.reshape(keep, (-1,) + (1,) * (A.ndim - 1)), A, otherwise)
 
 

@@ -1,0 +1,379 @@
+"""What there is: every experiment, and every figure and table made from its results.
+
+A new experiment is an entry here, and so is a new figure or table; rules, targets, archives, the
+report and the tests follow. The entries say nothing about methods: `experiments.harness.methods`
+lists those.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PAPER = "2. Figures of the paper"
+BEYOND = "3. Beyond the paper"
+TABLES_CATEGORY = "4. Tables"
+
+
+class Experiment(NamedTuple):
+    """A module in experiments/ that writes results/fresh/SCALE/NAME.csv and a record beside it.
+
+    - `about`: what it measures, as the list of targets says it.
+    - `section`: its settings in config/schema.yaml; that of its own name if there is none here.
+    - `left_out`: settings of the section that it does not take.
+    - `tables`: further tables that it writes, NAME_TABLE.csv.
+    - `timed`: whether it measures time, so that nothing may run beside it.
+    - `weights`: whether it needs the weights of the AR GRU.
+    - `own_rule`: whether rules/experiments.smk has a rule of its own for it.
+    - `target`: the target that it belongs to; one of its own name if there is none here.
+    """
+
+    name: str
+    about: str
+    section: str = ""
+    left_out: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    timed: bool = False
+    weights: bool = False
+    own_rule: bool = False
+    target: str = ""
+
+
+class Figure(NamedTuple):
+    """A picture figures/out/SOURCE/NAME.pdf, .svg and .png, drawn by figures/SCRIPT.py.
+
+    - `experiment`: whose results it shows.
+    - `label`: what the HTML report calls it; its caption is figures/captions/SCRIPT.rst.
+    - `about`: what it shows, as the list of targets says it.
+    - `script`: the script; that of the figure's name if there is none here.
+    - `further`: further result tables that the script reads.
+    - `batch`: the batch size that it shows, where a script draws several.
+    - `target`: a target of its own, such as `figure_8`.
+    """
+
+    name: str
+    experiment: str
+    label: str
+    about: str
+    category: str = BEYOND
+    script: str = ""
+    further: tuple[str, ...] = ()
+    batch: int = 0
+    target: str = ""
+
+
+class Table(NamedTuple):
+    """A table figures/out/SOURCE/NAME.csv, .md and .tex, made by reporting/tables/MODULE.py.
+
+    - `experiment`: whose results it shows; nothing where it makes do with what there is.
+    - `label`: what the HTML report calls it; its caption is figures/captions/NAME.rst.
+    - `further`: further result tables that the module reads.
+    - `module`: the module; that of the table's name if there is none here. `plain` shows results as
+      they are.
+    - `own_rule`: whether rules/figures.smk has a rule of its own for it.
+    """
+
+    name: str
+    experiment: str
+    label: str
+    about: str
+    further: tuple[str, ...] = ()
+    module: str = ""
+    own_rule: bool = False
+
+
+class CatalogueError(ValueError):
+    """Entries and files that do not fit; the message is one sentence for the user."""
+
+
+EXPERIMENTS = (
+    Experiment(
+        "gru_scaling",
+        "Time, iterations and memory of an untrained GRU (Figures 2 and 6).",
+        timed=True,
+        own_rule=True,
+    ),
+    Experiment(
+        "gpu_memory",
+        "Memory on GPUs that need not be there (memory of Figures 2 and 6).",
+        own_rule=True,
+    ),
+    Experiment("gru_accuracy", "The states of the parallel methods beside the sequential ones."),
+    Experiment(
+        "argru",
+        "Convergence, times and the damping's sweep on the AR GRU (Figures 4 and 7, Table 2).",
+        section="argru.convergence",
+        tables=("mad", "iterates", "times"),
+        timed=True,
+        weights=True,
+        own_rule=True,
+    ),
+    Experiment(
+        "argru_sweep",
+        "MAD and iterations of ELK and quasi-ELK on the trained AR GRU against the damping.",
+        section="argru.sweep",
+        weights=True,
+        target="argru",
+    ),
+    Experiment(
+        "lorenz96",
+        "Lorenz96, the damping of ELK and quasi-ELK swept, convergence and iterates.",
+        tables=("convergence", "iterates"),
+        timed=True,
+    ),
+    Experiment(
+        "chaos",
+        "Iterations and time against the largest Lyapunov exponent.",
+        tables=("exponents",),
+        timed=True,
+        weights=True,
+    ),
+    Experiment(
+        "damping",
+        "What damping does (docs/damping.md explains it).",
+        tables=("radius",),
+        timed=True,
+        weights=True,
+    ),
+    Experiment(
+        "windows",
+        "Iterations, work and time against the length of the window.",
+        timed=True,
+        weights=True,
+    ),
+    Experiment(
+        "wide",
+        "Where a parallel method pays on a CPU: time of wide GRUs against D.",
+        timed=True,
+    ),
+    Experiment(
+        "architectures",
+        "Every cell with every method, untrained and trained.",
+        timed=True,
+    ),
+    Experiment(
+        "training",
+        "A classifier trained by every method, baselines, and the time of an update (Figure 3).",
+        tables=("epochs",),
+        timed=True,
+        own_rule=True,
+    ),
+    Experiment(
+        "training_step",
+        "Time of an update at the size of EigenWorms, on random numbers.",
+        timed=True,
+        target="training",
+    ),
+    Experiment(
+        "baselines",
+        "The accuracy of the majority and of a linear probe on the recordings.",
+        section="training",
+        left_out=("variants",),
+        target="training",
+    ),
+    Experiment(
+        "gradients",
+        "The approximate gradient of the paper beside the exact one, along a training.",
+        section="training",
+        left_out=("variants",),
+    ),
+)
+
+FIGURES = (
+    Figure(
+        "gru_scaling_batch16",
+        "gru_scaling",
+        "Figure 2: GRU, batch 16",
+        "Figure 2: time and memory of an untrained GRU at batch size 16.",
+        PAPER,
+        script="gru_scaling",
+        batch=16,
+        target="figure_2",
+    ),
+    Figure(
+        "gru_scaling_batch1",
+        "gru_scaling",
+        "Figure 6: GRU, batch 1",
+        "Figure 6: time, memory and iterations of an untrained GRU at batch size 1.",
+        PAPER,
+        script="gru_scaling",
+        batch=1,
+        target="figure_6",
+    ),
+    Figure(
+        "gpu_memory_batch16",
+        "gpu_memory",
+        "Figure 2: memory on a GPU, batch 16",
+        "Memory on GPUs at batch size 16 (memory of Figure 2).",
+        PAPER,
+        script="gpu_memory",
+        batch=16,
+    ),
+    Figure(
+        "gpu_memory_batch1",
+        "gpu_memory",
+        "Figure 6: memory on a GPU, batch 1",
+        "Memory on GPUs at batch size 1 (memory of Figure 6).",
+        PAPER,
+        script="gpu_memory",
+        batch=1,
+    ),
+    Figure(
+        "gru_accuracy",
+        "gru_accuracy",
+        "Figure 5: accuracy",
+        "Figure 5: outputs of DEER and quasi-DEER against sequential evaluation.",
+        PAPER,
+        target="figure_5",
+    ),
+    Figure(
+        "argru_convergence",
+        "argru",
+        "Figure 4: AR GRU",
+        "Figure 4: convergence on the AR GRU, untrained and trained, and iterates.",
+        PAPER,
+        further=("argru_mad", "argru_iterates"),
+        target="figure_4",
+    ),
+    Figure(
+        "argru_sweep",
+        "argru_sweep",
+        "Figure 7: AR GRU, damping",
+        "Figure 7: the damping of ELK and quasi-ELK swept on the trained AR GRU.",
+        PAPER,
+        further=("argru", "argru_times"),
+        target="figure_7",
+    ),
+    Figure(
+        "lorenz96",
+        "lorenz96",
+        "Figure 8: Lorenz96",
+        "Figure 8: Lorenz96, the damping of ELK and quasi-ELK swept, convergence and iterates.",
+        PAPER,
+        further=("lorenz96_convergence", "lorenz96_iterates"),
+        target="figure_8",
+    ),
+    Figure(
+        "damping",
+        "damping",
+        "Damping",
+        "What damping does: iterations against it, filter and smoother, spectral radii.",
+        further=("damping_radius",),
+    ),
+    Figure(
+        "windows",
+        "windows",
+        "Windows",
+        "Iterations, work and time against the length of the window.",
+    ),
+    Figure(
+        "wide",
+        "wide",
+        "Wide states",
+        "Time of wide GRUs against D, beside sequential evaluation.",
+    ),
+    Figure(
+        "architectures",
+        "architectures",
+        "Architectures",
+        "Iterations and time of every cell with every method, untrained and trained.",
+    ),
+    Figure(
+        "chaos",
+        "chaos",
+        "Chaos",
+        "Iterations and time against the largest Lyapunov exponent.",
+    ),
+    Figure(
+        "training",
+        "training",
+        "Figure 3: training",
+        "Figure 3: a classifier trained with sequential evaluation, DEER and quasi-DEER.",
+        PAPER,
+        further=("training_epochs", "baselines", "training_step"),
+        target="figure_3",
+    ),
+    Figure(
+        "gradients",
+        "gradients",
+        "Approximate gradient",
+        "Angle and norm of the approximate gradient beside the exact one.",
+    ),
+)
+
+TABLES = (
+    Table(
+        "scaling_exponents",
+        "gru_scaling",
+        "Table 1: scaling exponents",
+        "Exponents of time and memory in T and D, beside the paper's Table 1.",
+    ),
+    Table(
+        "table_2",
+        "argru",
+        "Table 2: AR GRU, times",
+        "Table 2: time of an iteration, iterations and time in all on the AR GRU.",
+        further=("argru_times",),
+    ),
+    Table(
+        "training_accuracy",
+        "training",
+        "Trained classifiers",
+        "Accuracy, iterations and time of the trained classifiers beside baselines.",
+        further=("training_epochs", "baselines"),
+    ),
+    Table(
+        "claims",
+        "",
+        "Claims of the paper",
+        "The paper's claims beside what was measured here.",
+        own_rule=True,
+    ),
+    Table(
+        "findings",
+        "",
+        "Findings beyond the paper",
+        "What was found beyond the paper.",
+        own_rule=True,
+    ),
+)
+
+
+def targets() -> dict[str, str]:
+    """The targets that follow from the entries, each with what it makes."""
+    experiments = {one.name: one.about for one in EXPERIMENTS if not one.target}
+    figures = {one.target: one.about for one in FIGURES if one.target}
+    return experiments | figures | {one.name: one.about for one in TABLES}
+
+
+def check(root: Path) -> None:
+    """Refuses entries without their files and files without an entry, in one sentence."""
+    fault = next(_faults(root), None)
+    if fault is not None:
+        raise CatalogueError(f"Catalogue: {fault}.")
+
+
+def _faults(root: Path) -> Iterator[str]:
+    named = {one.name for one in EXPERIMENTS}
+    here = "experiments/catalogue.py"
+    for name in _files(root, "experiments/*.py") - named - {"__init__", "catalogue"}:
+        yield f"experiments/{name}.py is in no entry: add an Experiment to EXPERIMENTS in {here}"
+    for name in named - _files(root, "experiments/*.py"):
+        yield f"the experiment {name} has no module experiments/{name}.py"
+    drawn = {one.script or one.name for one in FIGURES}
+    for name in _files(root, "figures/*.py") - drawn - {"results", "style"}:
+        yield f"figures/{name}.py is in no entry: add a Figure to FIGURES in {here}"
+    for name in drawn - _files(root, "figures/*.py"):
+        yield f"a figure has no script figures/{name}.py"
+    made = {one.module or one.name for one in TABLES if not one.own_rule}
+    for name in made - _files(root, "experiments/reporting/tables/*.py"):
+        yield f"a table has no module experiments/reporting/tables/{name}.py"
+    captioned = drawn | {one.name for one in TABLES}
+    for name in captioned - _files(root, "figures/captions/*.rst"):
+        yield f"{name} has no caption: write figures/captions/{name}.rst"
+    for one in (*FIGURES, *TABLES):
+        if one.experiment and one.experiment not in named:
+            yield f"{one.name} shows results of {one.experiment}, which is no experiment in {here}"
+
+
+def _files(root: Path, pattern: str) -> set[str]:
+    return {path.stem for path in root.glob(pattern)}

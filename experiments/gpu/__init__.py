@@ -1,0 +1,1 @@
+"""Programs compiled for GPUs that need not be there: memory and kernels."""

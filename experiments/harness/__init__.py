@@ -1,0 +1,1 @@
+"""What every experiment stands on: records, command lines, timing, memory, checkpoints."""

@@ -1,0 +1,1 @@
+"""What is solved: recurrences, models and their training."""

@@ -1,0 +1,1 @@
+"""From results to readers: tables, claims, the report, archives."""

@@ -1,0 +1,1 @@
+"""What claims and findings are measured by, one module a subject."""

@@ -1,0 +1,112 @@
+"""Measures of the autoregressive GRU: Figures 4 and 7, Table 2. Sweeps of Lorenz96 too."""
+
+import math
+
+from experiments.reporting.labels import label
+from experiments.reporting.measures.measurement import (
+    Measurement,
+    count,
+    listed,
+    measured,
+    number,
+    power,
+)
+from experiments.reporting.quantities import farthest_iterates, iterations, iterations_by_damping
+from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
+from experiments.reporting.tables import table_2
+
+EXPERIMENT = "argru"
+UNDAMPED = ["deer", "quasi_deer"]
+DAMPED = ["elk", "quasi_elk"]
+
+
+def argru_iterations(source: Results, model: str, method: str | None = None) -> Measurement:
+    """Iterations to MAD < 0.1: median over draws of noise, of all methods or of one."""
+    table = source.needed(EXPERIMENT, model=model)
+    if method is not None:
+        table = chosen(table, method=method)
+    steps = iterations(table).groupby(table["method"], sort=False)
+    values = {str(name): float(value) for name, value in steps.median().items()}
+    if method is None:
+        return measured(values, listed(values, count), EXPERIMENT)
+    low, high = steps.min().iloc[0], steps.max().iloc[0]
+    text = f"{count(values[method])} iterations ({count(low)} to {count(high)})"
+    return measured(values, text, EXPERIMENT)
+
+
+def argru_times(source: Results, quantity: str) -> Measurement:
+    """Times of the parallel methods on the trained AR GRU."""
+    table = _times(source)
+    values = dict(zip(table["method"], table[quantity].astype(float), strict=True))
+    del values["sequential"]
+    milliseconds = {name: 1e3 * value for name, value in values.items()}
+    return measured(values, f"{listed(milliseconds)} ms", EXPERIMENT)
+
+
+def argru_fastest_parallel(source: Results) -> Measurement:
+    """The time of the fastest parallel method over that of sequential evaluation."""
+    times = _times(source).set_index("method")["time_s"].astype(float)
+    return fastest_parallel(times, EXPERIMENT)
+
+
+def fastest_parallel(times: Column, experiment: str) -> Measurement:
+    """Of times in seconds by method, the shortest parallel one over the sequential one."""
+    times = times.dropna()
+    if "sequential" not in times or len(times) < 2:
+        raise NotMeasured("no times of sequential evaluation and of a method that found the answer")
+    parallel = times.drop("sequential")
+    best, sequential = parallel.idxmin(), times["sequential"]
+    ratio = float(parallel.min() / sequential)
+    text = (
+        f"sequential {number(1e3 * sequential)} ms, {label(str(best))} "
+        f"{number(1e3 * parallel.min())} ms: {number(ratio)} times as long"
+    )
+    return measured({"fastest": ratio}, text, experiment)
+
+
+def argru_farthest_iterate(source: Results) -> Measurement:
+    """The largest MAD of any iterate on the trained AR GRU, median over draws of noise."""
+    table = source.needed("argru_mad", model="trained")
+    peaks = farthest_iterates(table)
+    undamped = [peaks[name] for name in UNDAMPED if name in peaks]
+    damped = {name: peaks[name] for name in DAMPED if name in peaks}
+    if not undamped or not damped:
+        raise NotMeasured("no iterates of damped and of undamped methods")
+    shown = listed({**damped, **{name: peaks[name] for name in UNDAMPED if name in peaks}})
+    values = {**damped, "undamped": min(undamped)}
+    return measured(values, f"largest MAD of an iterate: {shown}", EXPERIMENT)
+
+
+def sweep(source: Results, experiment: str, method: str) -> Column:
+    """Median iterations by λ, infinite where the answer was not found."""
+    table = source.needed(experiment, method=method)
+    return iterations_by_damping(table)
+
+
+def best_damping(source: Results, experiment: str, method: str) -> Measurement:
+    """The λ of a sweep with the fewest iterations."""
+    steps = sweep(source, experiment, method)
+    if math.isinf(steps.min()):
+        return measured({method: math.inf}, "answer not found with any λ", experiment)
+    best = float(steps.idxmin())
+    text = f"λ = {power(best)}, with {count(steps[best])} iterations"
+    return measured({method: best}, text, experiment)
+
+
+def worse_at_both_ends(source: Results, experiment: str) -> Measurement:
+    """Iterations at the better end of a sweep over the fewest, for each method."""
+    values, texts = {}, []
+    for method in DAMPED:
+        steps = sweep(source, experiment, method)
+        low, high = steps.iloc[0], steps.iloc[-1]
+        least = steps.min()
+        values[method] = 1.0 if math.isinf(least) else float(min(low, high) / least)
+        texts.append(
+            f"{label(method)} {count(least)} at λ = {power(steps.idxmin())}, "
+            f"{count(low)} at {power(steps.index[0])}, {count(high)} at {power(steps.index[-1])}"
+        )
+    return measured(values, f"iterations: {'; '.join(texts)}", experiment)
+
+
+def _times(source: Results) -> Table:
+    return table_2.tabulate(source.needed(EXPERIMENT), source.needed("argru_times"))

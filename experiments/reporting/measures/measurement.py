@@ -1,0 +1,48 @@
+"""What a measure returns, and the results that it is computed from."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from experiments.reporting.labels import label
+from experiments.reporting.results import NotMeasured
+
+
+class Measurement(NamedTuple):
+    """Numbers by their names, a text that shows them with units, and the experiment behind them."""
+
+    values: Mapping[str, float]
+    text: str
+    experiment: str
+
+
+def measured(values: Mapping[str, float], text: str, experiment: str) -> Measurement:
+    """A measurement, unless a number is missing."""
+    missing = [name for name, value in values.items() if math.isnan(value)]
+    if missing or not values:
+        raise NotMeasured(f"no results for {', '.join(missing) or 'any of the sizes'}")
+    return Measurement(values, text, experiment)
+
+
+def count(steps: float) -> str:
+    """A number of iterations, or that the answer was not found."""
+    return "not found" if math.isinf(steps) else f"{steps:,.0f}"
+
+
+def power(value: float) -> str:
+    """A small number with two digits: 1e-6, 0.0033."""
+    return f"{value:.2g}".replace("e-0", "e-")
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    if math.isinf(value):
+        return "infinite"
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def listed(values: Mapping[str, float], show: Any = number) -> str:
+    """Names and numbers in one line."""
+    return ", ".join(f"{label(name)} {show(value)}" for name, value in values.items())

@@ -1,0 +1,147 @@
+"""Writes the parts of README.md that follow from the newest archive, and its pictures.
+
+    python -m experiments.reporting.readme            # writes the tables of README.md
+    python -m experiments.reporting.readme --check    # says whether they are in step
+    python -m experiments.reporting.readme --images   # copies the figures that README.md shows
+
+The tables are judged from results/archived/LABEL. The pictures are copied to docs/images from
+figures/out/archived/LABEL, so draw the archive first.
+"""
+
+import argparse
+import json
+import math
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.harness.records import write_atomically
+from experiments.reporting import claim_list, claims
+from experiments.reporting.archive import PROVENANCE, folders
+from experiments.reporting.results import Results
+from experiments.reporting.tables.layout import to_markdown
+
+# The figures that README.md shows: the only pictures that are committed.
+IMAGES = ("argru_convergence", "gpu_memory_batch16", "gru_scaling_batch1", "wide", "windows")
+TIMES_NOTE = (
+    "Times are those of the experiment behind a row, all its jobs one after another on the device "
+    "of the archive; the command also makes what the experiment needs."
+)
+BEGIN = "<!-- {name}: written by python -m experiments.reporting.readme -->"
+END = "<!-- end of {name} -->"
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class ReadmeError(ValueError):
+    """A README that cannot be written; the message is one sentence for the user."""
+
+
+def newest_archive(root: Path) -> Path:
+    """The archive that was promoted last."""
+    found = folders(root)
+    if not found:
+        raise ReadmeError(
+            "There is no archive in results/archived: promote one (CONTRIBUTING.md says how)."
+        )
+    return max(found, key=_promoted)
+
+
+def _promoted(archive: Path) -> str:
+    return json.loads((archive / PROVENANCE).read_text(encoding="utf-8"))["promoted_utc"]
+
+
+def parts(root: Path) -> dict[str, str]:
+    """The generated parts by their names."""
+    archive = newest_archive(root)
+    judged, found = claims.tables(claim_list.read(root), Results(archive))
+    return {
+        "claims": _claims(judged, archive.name),
+        "findings": to_markdown(_as_commands(claims.findings_for_readers(found), found), ""),
+    }
+
+
+def _claims(judged: pd.DataFrame, archive: str) -> str:
+    counts = judged["verdict"].value_counts()
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS if name in counts)
+    devices = ", ".join(sorted(set(judged["device"]) - {claims.MISSING}))
+    introduction = f"Measured on {devices} (`results/archived/{archive}`): {verdicts}."
+    shown = _as_commands(claims.claims_for_readers(judged), judged)
+    table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
+    return f"{introduction}\n\n{table}"
+
+
+def _as_commands(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The table with commands in place of targets, and how long their experiments took."""
+    commands = [f"`./run snakemake {target}`" for target in table["target"]]
+    times = [_time(duration) for duration in numbers["duration_s"]]
+    return table.drop(columns="target").assign(command=commands, time=times)
+
+
+def _time(duration_s: float) -> str:
+    if math.isnan(duration_s):
+        return claims.MISSING
+    return f"{duration_s:.0f} s" if duration_s < 120 else f"{duration_s / 60:.0f} min"
+
+
+def filled(text: str, written: dict[str, str]) -> str:
+    """A README with its generated parts replaced."""
+    for name, part in written.items():
+        begin, end = BEGIN.format(name=name), END.format(name=name)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ReadmeError(
+                f"README.md needs the lines '{begin}' and '{end}' once each: put them where the "
+                f"{name} belong."
+            )
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        replacement = f"{begin}\n\n{part.strip()}\n\n{end}"
+        text = between.sub(lambda _, replacement=replacement: replacement, text)
+    return text
+
+
+def copy_images(root: Path) -> None:
+    """Copies the figures that README.md shows to docs/images."""
+    drawn = root / "figures" / "out" / "archived" / newest_archive(root).name
+    kept = root / "docs" / "images"
+    missing = [name for name in IMAGES if not (drawn / f"{name}.png").exists()]
+    if missing:
+        raise ReadmeError(
+            f"{drawn.relative_to(root)} has no {missing[0]}.png: draw the archive with "
+            f"`./run snakemake --cores all --config source=archived/{drawn.name}`."
+        )
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in IMAGES:
+        shutil.copyfile(drawn / f"{name}.png", kept / f"{name}.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m experiments.reporting.readme")
+    tasks = parser.add_mutually_exclusive_group()
+    tasks.add_argument("--check", action="store_true", help="write nothing")
+    tasks.add_argument("--images", action="store_true", help="copy the figures instead")
+    options = parser.parse_args(arguments)
+    try:
+        _run(_REPOSITORY, options)
+    except (ReadmeError, claim_list.ClaimsError) as error:
+        sys.exit(str(error))
+
+
+def _run(root: Path, options: argparse.Namespace) -> None:
+    if options.images:
+        return copy_images(root)
+    path = root / "README.md"
+    present = path.read_text(encoding="utf-8")
+    wanted = filled(present, parts(root))
+    if options.check and present != wanted:
+        raise ReadmeError(
+            "README.md is out of step: write it with `python -m experiments.reporting.readme`."
+        )
+    if not options.check:
+        write_atomically(path, wanted)
+
+
+if __name__ == "__main__":
+    main()

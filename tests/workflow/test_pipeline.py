@@ -1,0 +1,241 @@
+"""The pipeline as a user meets it: on a real clone of the working tree, with real Snakemake."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pypdf import PdfReader
+
+from experiments import catalogue
+from experiments.harness.configuration import archives
+from experiments.reporting import archive
+from tests.clones import (
+    ROOT,
+    command,
+    environment,
+    make_clone,
+    run_tiny,
+    snakemake,
+)
+
+LABELS = [*archives(ROOT), "tiny"]
+EXPERIMENT_RULES = ("measure_", "collect_", "install_")
+FIGURES = [
+    f"{one.name}{suffix}" for one in catalogue.FIGURES for suffix in (".pdf", ".svg", ".png")
+]
+TABLES = [f"{one.name}{suffix}" for one in catalogue.TABLES for suffix in (".csv", ".md", ".tex")]
+REPORT = ["numbers.json", "report.pdf"]
+PAGES = range(6, 13)
+SECOND_CURVE_AFTER_S = 120
+
+
+def test_every_target_has_a_description(clone):
+    lines = snakemake(clone, "--list").stdout.splitlines()
+    described = {line.partition(" (")[0] for line in lines if line.endswith(")")}
+    assert described >= {"all", "figures", "tables", "report", *catalogue.targets()}
+    assert len(described) == len([line for line in lines if line.strip()])
+
+
+@pytest.mark.parametrize(
+    "given, named",
+    [
+        (["--config", "scael=cpu"], "the key scael is unknown"),
+        (["--config", "gru_scaling={sedes: 3}"], "gru_scaling.sedes is unknown"),
+        (["--config", "gru_scaling={seeds: many}"], "gru_scaling.seeds is 'many'"),
+        (["--config", "scale=huge"], "there is no scale 'huge'"),
+        (["--config", "source=archived/none"], "the source 'archived/none'"),
+    ],
+)
+def test_wrong_configuration_is_one_sentence(clone, given, named):
+    answer = snakemake(clone, "-n", *given)
+    faults = [line for line in answer.stderr.splitlines() if named in line]
+    assert answer.returncode != 0
+    assert len(faults) == 1 and faults[0].startswith("Configuration: ")
+    assert "Traceback" not in answer.stderr + answer.stdout
+
+
+def test_a_module_without_an_entry_is_one_sentence(clone):
+    forgotten = clone / "experiments" / "forgotten.py"
+    forgotten.touch()
+    answer = snakemake(clone, "-n")
+    forgotten.unlink()
+    assert answer.returncode != 0
+    assert "Catalogue: experiments/forgotten.py is in no entry: add" in answer.stderr
+    assert "Traceback" not in answer.stderr + answer.stdout
+
+
+def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
+    folder = make_clone(origin, tmp_path / "clone")
+    (folder / ".snakemake").mkdir()
+    with (folder / ".snakemake" / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = snakemake(folder, "gru_accuracy", "--configfile", "tiny.yaml")
+    assert answer.returncode != 0
+    assert "Another snakemake is running in this folder" in answer.stderr
+    assert not (folder / "results" / "fresh").exists()
+
+
+@pytest.mark.slow
+def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
+    folder = finished / "figures" / "out" / "fresh" / "smoke"
+    for name in [*FIGURES, *TABLES, *REPORT]:
+        assert (folder / name).stat().st_size > 0, name
+    assert "Nothing to be done" in run_tiny(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", LABELS)
+def test_an_archive_is_drawn_without_any_experiment(archived, label):
+    touch_everything_but_results(archived)
+    given = ("--config", f"source=archived/{label}")
+    planned = snakemake(archived, "-n", *given)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "draw_gru_scaling" in planned.stdout
+    assert not any(rule in planned.stdout + planned.stderr for rule in EXPERIMENT_RULES)
+
+    drawn = snakemake(archived, "--cores", "all", *given)
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    folder = archived / "figures" / "out" / "archived" / label
+    assert all((folder / name).stat().st_size > 0 for name in [*FIGURES, *TABLES, *REPORT])
+    assert len(PdfReader(folder / "report.pdf").pages) in PAGES
+
+    touch_everything_but_results(archived)
+    for forced in ([], ["--forceall"]):
+        again = snakemake(archived, "-n", *forced, *given)
+        assert again.returncode == 0
+        assert not any(rule in again.stdout + again.stderr for rule in EXPERIMENT_RULES)
+    assert not (archived / "results" / "fresh").exists()
+
+
+@pytest.mark.slow
+def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archived):
+    answer = snakemake(archived, "--cores", "all", "--config", "source=archived/part")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    folder = archived / "figures" / "out" / "archived" / "part"
+    drawn = {path.stem for path in folder.glob("*.pdf")} - {"report"}
+    assert drawn == {"wide", "argru_convergence", "gru_accuracy"}
+    assert {path.stem for path in folder.glob("*.tex")} == {"table_2", "claims", "findings"}
+    numbers = json.loads((folder / "numbers.json").read_text())
+    assert numbers["chaos.pays"] == "not measured" != numbers["wide.largest"]
+    claims = (folder / "claims.md").read_text()
+    assert "not measured here: no results of lorenz96" in claims
+    text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
+    assert "no results of chaos" in " ".join(text.split())
+
+
+def touch_everything_but_results(clone: Path) -> None:
+    later = time.time() + 1
+    for path in clone.rglob("*"):
+        inside = path.relative_to(clone).parts
+        if path.is_file() and inside[0] not in (".git", ".snakemake", "results"):
+            if inside[:2] != ("figures", "out"):
+                os.utime(path, (later, later))
+
+
+@pytest.mark.slow
+def test_provenance_says_where_results_come_from(archived):
+    folder = archived / "results" / "archived" / "tiny"
+    text = (folder / archive.PROVENANCE).read_text()
+    provenance = json.loads(text)
+    assert (provenance["scale"], provenance["other_scales"]) == ("smoke", {"gpu_memory": "other"})
+    assert all("jax" in versions for versions in provenance["versions"])
+    assert provenance["devices"] and provenance["measured_at_commits"]
+    needed = {f"{name}{suffix}" for name in archive.NAMES for suffix in (".csv", ".json")}
+    beside = {"argru_weights.npz", "argru_mad.csv", "lorenz96_iterates.csv", "training_epochs.csv"}
+    assert needed | beside < set(provenance["sha256"])
+    assert provenance["configuration"]["gru_accuracy"][0]["length"] == 20
+    for private in (str(archived.parent), str(Path.home()), os.uname().nodename):
+        assert f'"{private}' not in text
+
+
+@pytest.mark.parametrize("label", archives(ROOT))
+def test_committed_archive_agrees_with_its_checksums(label):
+    assert archive.verify(ROOT / "results" / "archived" / label) == []
+
+
+@pytest.mark.slow
+def test_a_changed_missing_or_added_file_is_found(archived, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(archived / "results" / "archived" / "tiny", folder)
+    assert archive.verify(folder) == []
+    table = folder / "gru_scaling.csv"
+    table.write_bytes(table.read_bytes()[:-1] + b" ")
+    (folder / "gru_accuracy.csv").unlink()
+    (folder / "more.csv").touch()
+    assert archive.verify(folder) == [
+        "gru_accuracy.csv is missing",
+        "more.csv is not in provenance.json",
+        "gru_scaling.csv has changed since it was archived",
+    ]
+
+
+@pytest.mark.slow
+def test_promotion_refuses_what_is_there_and_what_is_not(archived, finished):
+    with pytest.raises(archive.ArchiveError, match=r"archived/tiny exists and is never over"):
+        archive.promote(archived, "smoke", "tiny")
+    with pytest.raises(archive.ArchiveError, match=r"'\.\./x' cannot name an archive"):
+        archive.promote(finished, "smoke", "../x")
+    with pytest.raises(archive.ArchiveError, match=r"results/fresh/cpu/gru_scaling\.csv does not"):
+        archive.promote(finished, "cpu", "new")
+    with pytest.raises(archive.ArchiveError, match="'gpu' is no experiment: use one of gru_scal"):
+        archive.promote(finished, "smoke", "new", {"gpu": "paper"})
+    with pytest.raises(archive.ArchiveError, match="'wie' is no experiment"):
+        archive.promote(finished, "smoke", "new", experiments=["wie"])
+    assert not (finished / "results" / "archived" / "new").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_nothing_half_written_and_the_next_call_finishes(origin, tmp_path):
+    folder = make_clone(origin, tmp_path / "clone")
+    results, logs = (folder / kind / "fresh" / "smoke" for kind in ("results", "logs"))
+    with (tmp_path / "first.txt").open("w") as output:
+        first = subprocess.Popen(
+            command("gru_scaling", "--cores", "all", "--configfile", "tiny.yaml"),
+            cwd=folder,
+            env=environment(folder),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        wait_for_second_curve(logs / "gru_scaling", first)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+
+    kept = complete_curves(results / "gru_scaling")
+    assert len(kept) == 1
+    assert not (results / "gru_scaling.csv").exists()
+
+    answer = snakemake(folder, "gru_scaling", "--cores", "all", "--configfile", "tiny.yaml")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    curves = complete_curves(results / "gru_scaling")
+    assert len(curves) == 3
+    assert kept.items() <= curves.items()  # with their times: not measured again
+    assert set(pd.read_csv(results / "gru_scaling.csv").dim) == {1, 2}
+
+
+def wait_for_second_curve(logs: Path, process: subprocess.Popen) -> None:
+    """Until a job is done and the next one has worked for a moment."""
+    end = time.monotonic() + SECOND_CURVE_AFTER_S
+    while len(list(logs.glob("*.log"))) < 2:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(1.5)
+    assert process.poll() is None
+
+
+def complete_curves(folder: Path) -> dict[str, int]:
+    """The curves in a folder and their times of writing; each must be whole, with its record."""
+    curves = {}
+    for path in folder.glob("*.csv"):
+        assert set(pd.read_csv(path).length) == {10, 20}
+        assert json.loads(path.with_suffix(".json").read_text())["experiment"] == "gru_scaling"
+        curves[path.name] = path.stat().st_mtime_ns
+    assert {path.stem for path in folder.glob("*.json")} == {Path(name).stem for name in curves}
+    return curves

@@ -1,0 +1,100 @@
+"""What runs again: what an edit means for results, not that a file was edited (dry runs)."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from experiments import catalogue
+from experiments.harness.sources import Sources
+from tests.clones import ROOT, TINY, run_tiny, snakemake
+
+pytestmark = pytest.mark.slow
+TIMING = "experiments/harness/timing.py"
+
+
+@contextmanager
+def edited(clone: Path, name: str, old: str, new: str) -> Iterator[None]:
+    """A file of a clone with a text replaced, for as long as the block takes."""
+    path = clone / name
+    text = path.read_text()
+    assert text.count(old) == 1, name
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+def measuring(plan: str) -> set[str]:
+    """The experiments that a dry run would start."""
+    return set(re.findall(r"^measure_(\w+) +\d+$", plan, re.MULTILINE))
+
+
+def test_editing_an_experiment_restarts_that_experiment_only(finished):
+    with edited(finished, "experiments/wide.py", "jax.random.split(", "jax.random.split(*[], "):
+        assert measuring(run_tiny(finished, "-n")) == {"wide"}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (
+            "experiments/wide.py",
+            "    return stepped(cell, s0, xs)",
+            "    return stepped(cell, s0, xs)  #",
+        ),
+        (
+            "experiments/gru_scaling.py",
+            '"""What the first run of',
+            '"""This is what the first run of',
+        ),
+        ("experiments/harness/outcome.py", "def first_below(", "\n\ndef first_below("),
+        ("src/parallel_rnn/_solve.py", "import jax\n", "import jax  # of course\n"),
+        (TIMING, '"""Timing of compiled', '"""The timing of compiled'),
+    ],
+)
+def test_comments_docstrings_and_layout_restart_nothing(finished, name, old, new):
+    with edited(finished, name, old, new):
+        assert "Nothing to be done" in run_tiny(finished, "-n")
+
+
+def test_editing_the_timing_restarts_those_that_time(finished):
+    sources = Sources(ROOT)
+    modules = {one.name: f"experiments.{one.name}" for one in catalogue.EXPERIMENTS}
+    timing = {name for name, module in modules.items() if TIMING in sources.files(module)}
+    with edited(
+        finished,
+        TIMING,
+        "return time.perf_counter() - start",
+        "return -start + time.perf_counter()",
+    ):
+        assert measuring(run_tiny(finished, "-n")) == timing
+    assert "baselines" not in timing and "gru_accuracy" not in timing
+    assert {one.name for one in catalogue.EXPERIMENTS if one.timed} - timing <= {"damping"}
+
+
+def test_a_method_restarts_those_that_select_it(finished):
+    registry = "experiments/harness/methods.py"
+    with edited(finished, registry, '"jacobi", "Jacobi"', '"jacobi", "Jacobi\'s"'):
+        assert measuring(run_tiny(finished, "-n")) == {"windows"}
+
+
+def test_a_solver_restarts_all_that_solve(finished):
+    path = "src/parallel_rnn/_solve.py"
+    with edited(finished, path, "import jax\n", "import jax\n\nCHANGED = 1\n"):
+        names = {one.name for one in catalogue.EXPERIMENTS} - {"baselines"}
+        assert measuring(run_tiny(finished, "-n")) == names | {"argru_training"}
+
+
+def test_a_touched_file_restarts_nothing(finished):
+    (finished / "src" / "parallel_rnn" / "_solve.py").touch()
+    assert "Nothing to be done" in run_tiny(finished, "-n")
+
+
+def test_changed_parameter_runs_again(finished):
+    (finished / "more.yaml").write_text(TINY.replace("repetitions: 1", "repetitions: 2"))
+    answer = snakemake(finished, "-n", "--configfile", "more.yaml")
+    assert "gru_scaling" in measuring(answer.stdout + answer.stderr)
