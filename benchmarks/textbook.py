@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from parallel_rnn._finite import worst
+
 TOLERANCE = 1e-4
 
 Method = Callable[[Callable, Array, Array, Array], Array]
@@ -104,7 +106,7 @@ def iterated(going_on: Callable, method: Method, f: Callable, s0: Array, xs: Arr
     def body(carry):
         states, _, count = carry
         following = method(f, s0, xs, states)
-        return following, jnp.max(jnp.abs(following - states)), count + 1
+        return following, worst(jnp.abs(following - states)), count + 1
 
     start = jnp.zeros((len(xs), len(s0)), s0.dtype), jnp.asarray(jnp.inf, s0.dtype), 0
     return jax.lax.while_loop(lambda carry: going_on(*carry), body, start)

@@ -2,7 +2,7 @@
 
 Three systems go from stable to chaotic: Lorenz96 with its forcing F, a network of tanh units with
 the gain of its random weights, and the autoregressive GRU, untrained and trained. Each is solved
-in windows of several lengths, from a guess of zeros, to the default tolerance; each window has as
+in windows of several lengths, from a guess of zeros, to a tolerance; each window has as
 many iterations at most as steps, since beyond that no method can pay. `jax.lax.scan` over the same
 steps is timed beside them. The exponents come from QR decompositions in float64.
 
@@ -57,6 +57,7 @@ class Settings:
     length: int
     windows: tuple[int, ...]
     methods: tuple[str, ...]
+    tolerance: float
     forcings: tuple[float, ...]
     gains: tuple[float, ...]
     tanh_dim: int
@@ -72,7 +73,8 @@ class Settings:
     def solver(self, method: str) -> AbstractSolver:
         """A method with its damping."""
         dampings = {"elk": [self.elk_damping], "quasi_elk": [self.quasi_elk_damping]}
-        return METHODS[method].build(*dampings.get(method, []))
+        limits = {"rtol": self.tolerance, "atol": self.tolerance}
+        return METHODS[method].build(*dampings.get(method, []), **limits)
 
     def key(self, *numbers: int) -> Array:
         """The seed's random key for these numbers: other numbers give another key."""

@@ -65,6 +65,7 @@ class Settings:
     length: int
     window: int
     methods: tuple[str, ...]
+    tolerance: float
     seeds: int
     repetitions: int
 
@@ -118,26 +119,27 @@ def inputs_first(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
     return stepped(cell.recurrent, s0, jax.vmap(cell.project)(xs))
 
 
-def quasi_deer(window: int | Literal["auto"] | None) -> Method:
-    """Quasi-DEER to its default tolerance; `window` is that of `solve`."""
+def quasi_deer(tolerance: float, window: int | Literal["auto"] | None) -> Method:
+    """Quasi-DEER to a tolerance, absolute and relative; `window` is that of `solve`."""
+    solver = QuasiDEER(rtol=tolerance, atol=tolerance)
 
     def method(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
-        found = solve(cell, s0, xs, QuasiDEER(), window=window, throw=False)
+        found = solve(cell, s0, xs, solver, window=window, throw=False)
         counts = found.stats["num_steps"], found.stats["num_windows"]
         return Outcome(found.value, found.result == RESULTS.successful, *counts)
 
     return method
 
 
-def methods(window: int) -> dict[str, Method]:
+def methods(tolerance: float, window: int) -> dict[str, Method]:
     """All ways to find the states; `window` steps are solved at a time in the last."""
-    ways = (sequential, inputs_first, quasi_deer(None), quasi_deer(window))
+    ways = (sequential, inputs_first, quasi_deer(tolerance, None), quasi_deer(tolerance, window))
     return dict(zip(METHODS, ways, strict=True))
 
 
 def measure(settings: Settings) -> pd.DataFrame:
     """All timed calls, one row each."""
-    known = methods(settings.window)
+    known = methods(settings.tolerance, settings.window)
     # The weights are arguments, no constants, so another draw of them compiles nothing.
     programs = {name: jax.jit(known[name]) for name in METHODS if name in settings.methods}
     rows: list[Row] = []

@@ -15,6 +15,7 @@ import optax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from experiments.problems.predictions import predictions
 from parallel_rnn import (
     DEER,
     RESULTS,
@@ -213,7 +214,7 @@ def loss(
     """The mean cross entropy of a batch."""
     logits, layers = model(series, evaluate, guesses)
     entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
-    accuracy = jnp.mean(jnp.argmax(logits, axis=1) == labels)
+    accuracy = jnp.mean(predictions(logits) == labels)
     return entropy, Seen(
         accuracy,
         jax.lax.stop_gradient(jnp.stack([layer.states for layer in layers], axis=1)),

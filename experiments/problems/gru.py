@@ -98,7 +98,7 @@ def newton(
     states, num_steps, converged = over_batch(one, len(start), in_axis=1, out_axis=(1, 0, 0))(
         start, inputs
     )
-    return Rollout(states, jnp.max(num_steps), jnp.all(converged))
+    return Rollout(states, num_steps.max(), jnp.all(converged))
 
 
 def over_batch(function: Callable, size: int, in_axis: int, out_axis: Any) -> Callable:

@@ -19,6 +19,7 @@ from experiments.harness import checkpoint
 from experiments.harness.progress import Progress
 from experiments.harness.timing import compiled, timed
 from experiments.problems.classifier import VARIANTS, Classifier, Evaluation, evaluation, loss
+from experiments.problems.predictions import predictions
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def updating(evaluate: Evaluation, optimiser: optax.GradientTransformation) -> C
 
 def classifying(evaluate: Evaluation) -> Callable:
     """The function `classify` of `Programs`."""
-    return lambda model, series: jnp.argmax(model(series, evaluate)[0], axis=1)
+    return lambda model, series: predictions(model(series, evaluate)[0])
 
 
 def compile_programs(settings: Settings, training: Part, state: State) -> Programs:

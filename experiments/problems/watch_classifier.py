@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from experiments.datasets.dataset import Dataset, standardise
 from experiments.datasets.watch import watch
+from experiments.problems.predictions import predictions
 from parallel_rnn.cells import GRUCell
 
 BATCH_SIZE = 16
@@ -129,7 +130,7 @@ def accuracy(
     model: Classifier, series: Float[Array, "series T M"], labels: Int[Array, " series"]
 ) -> Float[Array, ""]:
     """The share of series that are classified right."""
-    return jnp.mean(jnp.argmax(jax.vmap(model)(series), axis=1) == labels)
+    return jnp.mean(predictions(jax.vmap(model)(series)) == labels)
 
 
 def _loss(

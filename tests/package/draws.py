@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from parallel_rnn._finite import worst
+
 KINDS = (
     "contracting",
     "neutral",
@@ -184,7 +186,7 @@ def rounding_bound(f: Step, s0: Array, xs: Any, states: Array) -> tuple[Array, A
         J = jax.jacfwd(f)(before, x)
         bound = jnp.abs(J) @ (bound + eps * jnp.abs(before)) + eps * jnp.abs(after)
         product = (J * f.size[None, :] / f.size[:, None]) @ product
-        return (bound, product), (bound, jnp.max(jnp.abs(product)))
+        return (bound, product), (bound, worst(jnp.abs(product)))
 
     start = (jnp.zeros_like(s0), jnp.eye(s0.size))
     return jax.lax.scan(step, start, (previous, states, xs))[1]

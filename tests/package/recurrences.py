@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
@@ -137,8 +138,8 @@ def largest_difference(found: Any, wanted: Any) -> float:
     for a, b in pairs:
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        differences.append(float(jnp.max(jnp.abs(a - b), initial=0)))
-    return max(differences)
+        differences.append(float(np.max(np.abs(np.asarray(a) - np.asarray(b)), initial=0)))
+    return float(np.max(differences))
 
 
 def temporary_bytes(function: Callable, *arguments: Any) -> int:

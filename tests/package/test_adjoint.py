@@ -312,7 +312,7 @@ def test_gradients_are_as_accurate_when_the_loss_is_scaled(adjoint):
         return jax.grad(total)(s0) / scale
 
     plain, small, large = (gradient(jnp.asarray(scale, "float32")) for scale in (1, 1e-12, 1e12))
-    assert jnp.max(jnp.abs(plain)) > 0.1
+    assert jnp.any(jnp.abs(plain) > 0.1)
     assert largest_difference(small, plain) < 1e-4
     assert largest_difference(large, plain) < 1e-4
 

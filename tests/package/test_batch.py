@@ -83,7 +83,7 @@ def test_a_slow_series_does_not_make_the_others_iterate():
     jax.effects_barrier()
     # Every iteration evaluates all nine steps, and so does the look at the last iterate.
     assert len(cell.evaluated) == 9 * int(jnp.sum(steps + 1))
-    assert jnp.max(steps) > jnp.min(steps)
+    assert len(set(steps.tolist())) > 1
 
 
 def test_guesses_belong_to_their_series():
