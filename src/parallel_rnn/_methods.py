@@ -66,9 +66,9 @@ class DEER(AbstractNewton):
 
     - `rtol`, `atol`: for stopping earlier than by default (see `solve`): a step is accepted where
       |s_t - f(s_{t-1}, x_t)| <= atol + rtol |s_t| in every component, and the errors of T steps
-      add up. Where only one is given the other follows from the dtype of the state (float64: 1e-11,
-      1e-12; float32: 1e-5, 1e-5; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`, new Python
-      numbers compile again and arrays do not.
+      add up. Where only one is given the other follows from the dtype of the state (float64:
+      1e-11, 1e-12; float32: 1e-5, 1e-5; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`,
+      new Python numbers compile again and arrays do not.
     - `recurrence`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
       platform that the computation starts on.
 

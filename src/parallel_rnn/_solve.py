@@ -38,13 +38,13 @@ def solve(
 ) -> Solution:
     """Find all states of s_t = f(s_{t-1}, x_t), t = 1..T.
 
-    The promise: by default the states are an orbit of f in floating point. Each step is off by no
-    more than a few times what rounding does to that step, and these do not add up in one direction.
-    So the answer is as good as sequential evaluation in the same dtype: it differs from that of
-    `jax.lax.scan` as two evaluations with differently rounded steps do. (Under chaos that is another
-    trajectory after a while, as it is for `jax.lax.scan` on another machine.) What cannot be brought
-    there is refused. Less is what `rtol` and `atol` of the solver ask for: they bound the residual of
-    one step, and the errors of T steps add up.
+    The promise: by default the states are an orbit of f in floating point. Each step is off by
+    no more than a few times what rounding does to that step, and these do not add up in one
+    direction. So the answer is as good as sequential evaluation in the same dtype: it differs
+    from that of `jax.lax.scan` as two evaluations with differently rounded steps do. (Under chaos
+    that is another trajectory after a while, as it is for `jax.lax.scan` on another machine.)
+    What cannot be brought there is refused. Less is what `rtol` and `atol` of the solver ask for:
+    they bound the residual of one step, and the errors of T steps add up.
 
     **Arguments:**
 
