@@ -163,7 +163,7 @@ def solve_checked(
             window=jnp.asarray(window),
             max_steps=jnp.asarray(max_steps),
             eps=jnp.asarray(recurrence.eps),
-            residual=found.verdict.residual,
+            residual=found.verdict.residual.astype(flat_s0.dtype),
             roundings=found.verdict.roundings,
             drift=found.verdict.drift,
             num_verified=(
