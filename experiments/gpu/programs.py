@@ -32,7 +32,7 @@ class Cell(NamedTuple):
 
 
 # Memory depends on neither the number that a tolerance is nor the damping, so any do.
-LIMITS = {"rtol": 0.0, "atol": 1e-4}
+LIMITS = {"rtol": 1e-5, "atol": 1e-5}
 DAMPING = 1e-2
 # The kinds of methods that roll a GRU out.
 ROLLED_OUT = (registry.SEQUENTIAL, registry.UNDAMPED, registry.DAMPED, registry.WINDOWED)
@@ -71,4 +71,6 @@ def _roll_out(cell: Cell, gru: Any, start: jax.Array, inputs: jax.Array) -> Roll
 
 def adjoint_like(method: str, window: int | None) -> AbstractAdjoint:
     """The adjoint whose memory grows as the method's own does."""
-    return IteratedAdjoint() if method.startswith("quasi") else ImplicitAdjoint(window=window)
+    if method.startswith("quasi"):
+        return IteratedAdjoint(registry.METHODS["quasi_deer"].build(**LIMITS))
+    return ImplicitAdjoint(window=window)

@@ -13,9 +13,9 @@ of itself, up or down at random. With f = g + noise, g smooth, and k = eps^(-1/3
     (f(y + δ) - f(y - δ)) / 2k   = eps g' y           what a rounding of y does to the step.
 
 k is that large for the roundings inside f to be others than those at y; a move by one rounding
-alone often changes none. The scale of a residual is the largest of these two and eps |y_t|, of the
-last `RECENT` steps, because one sample of the noise is small by chance. With e = r / scale, states
-are accepted where
+alone often changes none. The scale of a residual is the largest of these two and eps |y_t|, and of
+what the `RECENT` - 1 steps before leave of theirs, because one sample of the noise may be small by
+chance. With e = r / scale, states are accepted where
 
     |e_{t,i}| <= ROUNDINGS   and   |e_{1,i} + ... + e_{t,i}| <= DRIFT sqrt(t)   for all t and i.
 
@@ -39,8 +39,11 @@ from ._recurrence import AbstractRecurrence
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
 ROUNDINGS = 8
 DRIFT = 4
-# A power of 2.
+# The scale of a step looks back over so many steps. In longer looks a component that decays is
+# allowed what it was; in shorter ones trained cells find no rest. What a step leaves of the state
+# before bounds what comes from before it, up to this factor.
 RECENT = 8
+SLACK = 16
 # The scale is measured once no residual is larger than so many times the rounding of the largest
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
 # differences of large numbers, but where it jumps within δ the jump is no rounding.
@@ -268,7 +271,7 @@ class Rounding(AbstractAcceptance):
             within = (jnp.abs(e) <= part * ROUNDINGS) & (drift <= part * DRIFT)
             return count_leading(jnp.all(within, axis=1))
 
-        return _Measured(leading(1), leading(FROZEN), worst(jnp.abs(e)), worst(drift), sums[-1])
+        return _Measured(leading(1.0), leading(FROZEN), worst(jnp.abs(e)), worst(drift), sums[-1])
 
     def _scale(self, evidence: Evidence) -> Float[Array, "T D"]:
         """What rounding does to each step."""
@@ -307,8 +310,11 @@ class _Memory(eqx.Module):
 
 
 class _Measured(eqx.Module):
-    """The leading steps that are right, and good enough to be frozen; the worst |e| and drift;
-    and the sum of all e."""
+    """What a measurement tells.
+
+    - `num_right`, `num_good`: leading steps that are right, and good enough to be frozen.
+    - `roundings`, `drift`, `sum`: the worst |e| and drift, and the sum of all e.
+    """
 
     num_right: Int[Array, ""]
     num_good: Int[Array, ""]
@@ -355,16 +361,17 @@ def _signs(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Float[Array, "T D"]:
-    """The largest of each step and the `RECENT` - 1 before it, as they are left after that growth.
+    """The largest of each step and the `RECENT` - 1 before it, where the state has not changed.
 
-    `growth` is how many times larger than before a step leaves a component; a component that a
-    step makes small, as a reset does, has nothing left of what came before.
+    `growth` is how many times larger than before a step leaves a component. What came before counts
+    for `SLACK` times as much as was left of it at most: a component that a reset makes small has
+    nothing of it, and one that crosses zero all.
     """
-    left = jnp.where(growth < 1, growth, 1)
-    reach = 1
-    while reach < min(RECENT, len(sizes)):
-        nothing = jnp.zeros_like(sizes[:reach])
-        sizes = jnp.maximum(sizes, left * jnp.concatenate([nothing, sizes[:-reach]]))
-        left = left * jnp.concatenate([nothing, left[:-reach]])
-        reach *= 2
-    return sizes
+    left, largest = jnp.ones_like(sizes), sizes
+    for back in range(1, min(RECENT, len(sizes))):
+        nothing = jnp.zeros_like(sizes[:back])
+        growth_then = jnp.concatenate([nothing, growth[: -back + 1 or None]])[: len(sizes)]
+        left = left * jnp.where(growth_then < 1, growth_then, 1)
+        earlier = jnp.concatenate([nothing, sizes[:-back]])
+        largest = jnp.maximum(largest, jnp.minimum(SLACK * left, 1) * earlier)
+    return largest

@@ -83,10 +83,9 @@ class SequentialScan(AbstractRecurrence):
         # unrounded by the state: 100,000 roundings of a slow state are a drift that stays.
         def step(change, element):
             t, A_t, value, state = element
-            change = jnp.where(t > num_frozen, matrices.apply(A_t, change), 0) + (value - state)
-            change = jnp.where(t < num_frozen, 0, change)
-            following = jnp.where(t == num_frozen, value, state + change)
-            return change, finite_or_zero(following)
+            moved = jnp.where(t > num_frozen, matrices.apply(A_t, change), 0)
+            change = jnp.where(t < num_frozen, 0, moved + (value - state))
+            return change, finite_or_zero(_nearer_sum(value, moved, state, change))
 
         elements = (jnp.arange(len(states)), A, values, states)
         return jax.lax.scan(step, jnp.zeros_like(states[0]), elements)[1]
@@ -116,10 +115,19 @@ class AssociativeScan(AbstractRecurrence):
         t = jnp.arange(len(states))
         # Without the zeros a product may overflow, and 0 x inf would spoil what is right.
         A = keep_where(t > num_frozen, A)
-        t = t[:, None]
-        change = self(A, jnp.where(t < num_frozen, 0, values - states))
-        following = jnp.where(t == num_frozen, values, states + change)
-        return finite_or_zero(following)
+        change = self(A, jnp.where(t[:, None] < num_frozen, 0, values - states))
+        before = jnp.concatenate([jnp.zeros_like(change[:1]), change[:-1]])
+        moved = structure_of(A, states).apply(A, before)
+        return finite_or_zero(_nearer_sum(values, moved, states, change))
+
+
+def _nearer_sum(value: Array, moved: Array, state: Array, change: Array) -> Array:
+    """value + moved, which is state + change, by the sum whose second part is the smaller.
+
+    It rounds the less. After a reset the state may be far larger than what follows from it.
+    """
+    near = jnp.abs(moved) < jnp.abs(change)
+    return jnp.where(near, value + moved, state + change)
 
 
 def keep_where(keep: Bool[Array, " T"], A: Array, otherwise: Array | int = 0) -> Array:

@@ -23,8 +23,8 @@ class RESULTS(eqx.Enumeration):
         "`damping`. `fallback=Sequential()` finishes the rest of the sequence step by step."
     )
     tolerance_unreachable = (
-        "The states are down to what rounding does, but not to what is accepted, and further "
-        "iterations do not help. Ask for less with `rtol=` and `atol=` of the solver (they hold "
+        "The residuals are down to the rounding of the states, but not to what is accepted, and "
+        "further iterations do not help. Ask for less with `rtol=` and `atol=` of the solver (they hold "
         "for one step; the errors of T steps add up), finish step by step with "
         "`fallback=Sequential()`, take more of the Jacobian (`DEER()`, "
         "`QuasiDEER(transition=BlockDiagonal(2))`) or damp (`ELK()`), or compute in a finer type "

@@ -133,7 +133,8 @@ def solve_windows(
 
     # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
     # states of the batch in every turn. A window after a failure is allowed no step.
-    def turn(so_far: Windows, index: Array) -> tuple[Windows, PyTree]:
+    def turn(carry: tuple[Array, Windows], _: None) -> tuple[tuple[Array, Windows], PyTree]:
+        index, so_far = carry
         ok = so_far.result == RESULTS.successful
         most = jnp.where(ok, loop.max_steps, 0)
         start, now, num_fallback = solve_window(index * window, so_far, most)
@@ -145,9 +146,9 @@ def solve_windows(
             verdict=_together(so_far.verdict, now.verdict, start, ok),
             trace=None,
         )
-        return following, now.trace
+        return (index + 1, following), now.trace
 
-    answer, traces = jax.lax.scan(turn, nothing, jnp.arange(num_windows))
+    (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
 
 
