@@ -24,8 +24,8 @@ class RESULTS(eqx.Enumeration):
     )
     tolerance_unreachable = (
         "The residuals are down to the rounding of the states, but not to what is accepted, and "
-        "further iterations do not help. Ask for less with `rtol=` and `atol=` of the solver (they hold "
-        "for one step; the errors of T steps add up), finish step by step with "
+        "further iterations do not help. Ask for less with `rtol=` and `atol=` of the solver (they "
+        "hold for one step; the errors of T steps add up), finish step by step with "
         "`fallback=Sequential()`, take more of the Jacobian (`DEER()`, "
         "`QuasiDEER(transition=BlockDiagonal(2))`) or damp (`ELK()`), or compute in a finer type "
         "(float64 needs `jax.config.update('jax_enable_x64', True)`)."
