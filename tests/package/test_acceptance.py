@@ -139,7 +139,7 @@ def slow(rate):
 SMALL = {
     "slow": (slow(1e-5), jnp.ones(1, jnp.float32), 20_000, 1e-4),
     "slower than a rounding a step": (slow(8e-7), jnp.ones(1, jnp.float32), 20_000, 1e-3),
-    "counting": (lambda s, _: s + 1, jnp.zeros((), jnp.float32), 30_000, 0),
+    "counting": (lambda s, _: s + 1, jnp.zeros((), jnp.float32), 30_000, 1e-4),
     "decaying from 1e6": (slow(1e-4), jnp.full(1, 1e6, jnp.float32), 20_000, 1e-4),
     "growing": (lambda s, _: s + s / 100, jnp.full(1, 1e-6, jnp.float32), 2_600, 1e-3),
     "small": (lambda s, _: 0.9 * s + 1e-6, jnp.zeros(1, jnp.float32), 1_000, 1e-5),
@@ -155,6 +155,12 @@ def test_states_that_hardly_move_are_moved(name, solver):
     wanted = reference(f, s0, None, length)
     assert solution.result == RESULTS.successful
     assert np.abs(solution.value[-1] / wanted[-1] - 1).max() <= allowed
+
+
+@pytest.mark.parametrize("solver", [QuasiDEER(), DEER(), Picard()])
+def test_counting_is_exact(solver):
+    f, s0, length, _ = SMALL["counting"]
+    assert solve(f, s0, None, solver, length=length).value[-1] == length
 
 
 @pytest.mark.parametrize("window", [1, 4, 7, 50])
