@@ -40,10 +40,10 @@ from ._recurrence import AbstractRecurrence
 ROUNDINGS = 8
 DRIFT = 4
 # The scale of a step looks back over so many steps. In longer looks a component that decays is
-# allowed what it was; in shorter ones trained cells find no rest. What a step leaves of the state
-# before bounds what comes from before it, up to this factor.
+# allowed what it was; in shorter ones trained cells find no rest. What came before counts for so many
+# times what the steps since have left of it, and for itself at most.
 RECENT = 8
-SLACK = 16
+SLACK = 4
 # The scale is measured once no residual is larger than so many times the rounding of the largest
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
 # differences of large numbers, but where it jumps within δ the jump is no rounding.
@@ -361,17 +361,20 @@ def _signs(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Float[Array, "T D"]:
-    """The largest of each step and the `RECENT` - 1 before it, where the state has not changed.
+    """The largest of each step and of what is left of the `RECENT` - 1 before it.
 
-    `growth` is how many times larger than before a step leaves a component. What came before counts
-    for `SLACK` times as much as was left of it at most: a component that a reset makes small has
-    nothing of it, and one that crosses zero all.
+    `growth` is how many times larger than before a step leaves a component. One that decays, or
+    that a reset makes small, has little left of what came before; `SLACK` times as much counts,
+    because a component that crosses zero is small for a moment only.
     """
-    left, largest = jnp.ones_like(sizes), sizes
-    for back in range(1, min(RECENT, len(sizes))):
-        nothing = jnp.zeros_like(sizes[:back])
-        growth_then = jnp.concatenate([nothing, growth[: -back + 1 or None]])[: len(sizes)]
-        left = left * jnp.where(growth_then < 1, growth_then, 1)
-        earlier = jnp.concatenate([nothing, sizes[:-back]])
+
+    def later(a: Array) -> Array:
+        return jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
+
+    step_leaves = jnp.where(growth < 1, growth, 1)
+    largest, earlier, left = sizes, sizes, step_leaves
+    for _ in range(1, min(RECENT, len(sizes))):
+        earlier = later(earlier)
         largest = jnp.maximum(largest, jnp.minimum(SLACK * left, 1) * earlier)
+        left = step_leaves * later(left)
     return largest
