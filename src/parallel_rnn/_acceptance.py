@@ -40,8 +40,8 @@ from ._recurrence import AbstractRecurrence
 ROUNDINGS = 8
 DRIFT = 4
 # The scale of a step looks back over so many steps. In longer looks a component that decays is
-# allowed what it was; in shorter ones trained cells find no rest. What came before counts for so many
-# times what the steps since have left of it, and for itself at most.
+# allowed what it was; in shorter ones trained cells find no rest. What came before counts for so
+# many times what the steps since have left of it, and for itself at most.
 RECENT = 8
 SLACK = 4
 # The scale is measured once no residual is larger than so many times the rounding of the largest
