@@ -278,10 +278,9 @@ class Rounding(AbstractAcceptance):
         states, previous, values = evidence.states, evidence.previous, evidence.values
         k = 2.0 ** round(-math.log2(self.eps) / 3)
         move = k * self.eps * _signs(previous.shape, previous.dtype)
-        both = jax.vmap(evidence.evaluate)(
-            jnp.stack([previous * (1 + move), previous * (1 - move)])
-        )
-        up, down = both[0] - values, both[1] - values
+        # One after the other: both under `vmap` take a CPU four times as long.
+        up = evidence.evaluate(previous * (1 + move)) - values
+        down = evidence.evaluate(previous * (1 - move)) - values
         size = jnp.maximum(finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps)), jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * size)
         rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
@@ -371,7 +370,8 @@ def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Floa
     def later(a: Array) -> Array:
         return jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
 
-    step_leaves = jnp.where(growth < 1, growth, 1)
+    # Else XLA evaluates f anew for every look back.
+    sizes, step_leaves = jax.lax.optimization_barrier((sizes, jnp.where(growth < 1, growth, 1)))
     largest, earlier, left = sizes, sizes, step_leaves
     for _ in range(1, min(RECENT, len(sizes))):
         earlier = later(earlier)
