@@ -24,6 +24,7 @@ slowly passes: 100,000 residuals of one rounding each, all of one sign, are a pe
 """
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -161,17 +162,14 @@ class Tolerance(AbstractAcceptance):
             jnp.asarray(False),
         )
         accepted = num_verified == len(error)
-        unknown = unknown_verdict(evidence.states)
-        verdict = Verdict(
+        verdict = dataclasses.replace(
+            unknown_verdict(evidence.states),
             accepted=accepted,
             stalled=~accepted & at_floor & no_better,
             at_floor=at_floor,
             num_verified=num_verified,
             num_frozen=num_verified,
             residual=residual,
-            roundings=unknown.roundings,
-            drift=unknown.drift,
-            sum=unknown.sum,
         )
         return verdict, (num_verified, residual)
 

@@ -1,6 +1,7 @@
 """What a solver is, and the frame of all that iterate."""
 
 import abc
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -122,11 +123,12 @@ def _stepped(
     finite = jnp.all(jnp.isfinite(states), axis=1)
     finite = finite | (jnp.arange(len(states)) >= window.valid_length)
     ok = jnp.all(finite)
-    verified = count_leading(finite)
-    verdict = eqx.tree_at(
-        lambda v: (v.accepted, v.num_verified, v.residual, v.sum),
+    verdict = dataclasses.replace(
         unknown_verdict(states),
-        (ok, verified, jnp.where(ok, residual, jnp.inf), window.sum_before),
+        accepted=ok,
+        num_verified=count_leading(finite),
+        residual=jnp.where(ok, residual, jnp.inf),
+        sum=window.sum_before,
     )
     return Iterate(
         states=states,

@@ -4,6 +4,7 @@ A stretch of W steps needs memory for W steps only, starts from a state that is 
 and takes at most W iterations.
 """
 
+import dataclasses
 import math
 from typing import Any, Literal
 
@@ -153,17 +154,13 @@ def solve_windows(
 
 
 def _together(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> Verdict:
-    """The verdict on all windows up to now. What follows a failure adds nothing to its end."""
-    return Verdict(
-        accepted=so_far.accepted & now.accepted,
-        stalled=so_far.stalled | now.stalled,
-        at_floor=so_far.at_floor | now.at_floor,
+    """The verdict on the last window, with what is told of all; a failure ends what is verified."""
+    return dataclasses.replace(
+        now,
         num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
-        num_frozen=jnp.where(ok, start + now.num_frozen, so_far.num_frozen),
         residual=jnp.maximum(so_far.residual, now.residual),
         roundings=jnp.maximum(so_far.roundings, now.roundings),
         drift=jnp.maximum(so_far.drift, now.drift),
-        sum=now.sum,
     )
 
 
