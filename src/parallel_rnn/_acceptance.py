@@ -34,27 +34,33 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._finite import count_leading, finite_or_zero, worst
+from ._finite import count_leading, finite_or_zero, largest, worst
 from ._recurrence import AbstractRecurrence
 
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
 ROUNDINGS = 8
 DRIFT = 4
-# The scale of a step looks back over so many steps. In longer looks a component that decays is
-# allowed what it was; in shorter ones trained cells find no rest. What came before counts for so
-# many times what the steps since have left of it, and for itself at most.
+# The scale of a step looks back over so many steps, a power of 2. In longer looks a component that
+# decays is allowed what it was; in shorter ones trained cells find no rest. What came before counts
+# for so many times what the steps since have left of it, and for itself at most.
 RECENT = 8
-SLACK = 4
+SLACK = 2
+# But a component that falls below this part of itself in one step is reset.
+RESET = 1 / 16
 # The scale is measured once no residual is larger than so many times the rounding of the largest
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
 # differences of large numbers, but where it jumps within δ the jump is no rounding.
 NEAR = 256
 # Leading steps are frozen where they are within this part of both: what follows must not find the
 # drift used up. Where products of Jacobians grow, a rounding that is corrected near the start moves
-# everything behind it. It is worth a measurement once so many more steps may be frozen.
+# everything behind it. It is worth a measurement once so many more steps seem to be.
 FROZEN = 1 / 2
 RUN_PER_STEP = 1 / 64
-LEAST_RUN = 16
+LEAST_RUN = 64
+# A measurement costs a few iterations. Where all residuals are near, it waits while any is larger
+# than what may be frozen if f only rounds its result, or than the last measurement has left hope
+# for, and an iteration brings them down by this factor.
+FALLING = 0.9
 
 # At a floor residuals are random, and the loop gives up. It is one where, this close to being
 # accepted, so many iterations (this part of the steps, at least so many) brought no more than
@@ -200,26 +206,23 @@ class Rounding(AbstractAcceptance):
     def start(self, dtype):
         del dtype
         zero = jnp.zeros((), int)
-        return _Memory(zero, jnp.asarray(jnp.inf, self.sum_before.dtype), zero)
+        enough, infinite = jnp.asarray([FROZEN, jnp.inf], self.sum_before.dtype)
+        return _Memory(zero, infinite, enough, infinite, zero)
 
     def judge(self, evidence, memory):
         dtype = self.sum_before.dtype
-        residuals = (evidence.values - evidence.states).astype(dtype)
-        residuals = jnp.where(evidence.counts[:, None], residuals, 0)
-        length = len(residuals)
-        num_exact = count_leading(jnp.all(residuals == 0, axis=1))
-        error = self._estimated_error(evidence, residuals)
-        asked = (evidence.step > 0) & (num_exact < length) & self._is_due(evidence, error, memory)
-        nan = jnp.asarray(jnp.nan, dtype)
+        length = len(evidence.states)
+        guess = self._estimate(evidence, memory)
+        num_exact, nan = guess.num_exact, jnp.asarray(jnp.nan, dtype)
         found = only_if(
-            asked,
-            lambda: self._measure(evidence, residuals),
+            self._is_due(evidence, guess, memory),
+            lambda: self._measure(evidence, guess.size),
             _Measured(num_exact, num_exact, nan, nan, self.sum_before),
         )
         badness = jnp.maximum(found.roundings / ROUNDINGS, found.drift / DRIFT)
         accepted = jnp.maximum(num_exact, found.num_right) == length
         num_frozen = jnp.maximum(jnp.maximum(num_exact, found.num_good), memory.num_frozen)
-        best, age = self._best(badness, residuals, memory)
+        best, age = self._best(badness, guess, memory)
         patience = max(LEAST_PATIENCE, int(PATIENCE_PER_STEP * length))
         stalled = ~accepted & (age >= patience)
         verdict = Verdict(
@@ -228,80 +231,119 @@ class Rounding(AbstractAcceptance):
             at_floor=stalled,
             num_verified=jnp.maximum(num_exact, found.num_right),
             num_frozen=num_frozen,
-            residual=jnp.where(jnp.isnan(badness), worst(error), badness),
+            residual=jnp.where(jnp.isnan(badness), guess.error, badness),
             roundings=jnp.nan_to_num(found.roundings, posinf=jnp.inf),
             drift=jnp.nan_to_num(found.drift, posinf=jnp.inf),
             sum=found.sum,
         )
-        return verdict, _Memory(num_frozen, best, age)
+        enough = guess.error / jnp.maximum(badness, 1)
+        enough = jnp.where(jnp.isnan(badness), memory.enough, enough)
+        return verdict, _Memory(num_frozen, guess.error, enough, best, age)
 
-    def _estimated_error(self, evidence: Evidence, residuals: Array) -> Float[Array, " T"]:
-        """The residual of each step relative to what is accepted, if f only rounds its result."""
-        size = _size(evidence).astype(residuals.dtype) + jnp.finfo(residuals.dtype).tiny
-        return worst(jnp.abs(residuals), axis=1) / (ROUNDINGS * self.eps * size)
+    def _estimate(self, evidence: Evidence, memory: "_Memory") -> "_Estimate":
+        dtype = self.sum_before.dtype
+        length = len(evidence.states)
+        size = _size(evidence).astype(dtype) + jnp.finfo(dtype).tiny
+        off = jnp.where(evidence.counts, worst(jnp.abs(self._residuals(evidence)), axis=1), 0)
+        error = off / (ROUNDINGS * self.eps * size)
+        near = NEAR / ROUNDINGS * self.floor_eps / self.eps
+        frozen = jnp.arange(length) < memory.num_frozen
+        # All in one pass: on short windows an iteration costs as many microseconds as it has parts.
+        leading = count_leading(jnp.stack([off == 0, error <= near, frozen | (error <= FROZEN)]))
+        return _Estimate(size, off, worst(error), *leading)
 
-    def _is_due(
-        self, evidence: Evidence, error: Float[Array, " T"], memory: "_Memory"
-    ) -> Bool[Array, ""]:
+    def _is_due(self, evidence: Evidence, guess: "_Estimate", memory: "_Memory") -> Bool[Array, ""]:
         """Whether measuring may tell something new.
 
         That all states are right; that right ones lead to a step which is not finite; or that so
         many more are right that freezing them is worth it.
         """
-        length = len(error)
-        near = count_leading(error <= NEAR / ROUNDINGS * self.floor_eps / self.eps)
-        following = evidence.values[jnp.minimum(near, length - 1)]
-        frozen = jnp.arange(length) < memory.num_frozen
-        run = count_leading((error <= 1) | frozen)
-        more = run >= memory.num_frozen + max(LEAST_RUN, int(RUN_PER_STEP * length))
-        return evidence.last | (near == length) | ~jnp.all(jnp.isfinite(following)) | more
+        length = len(guess.size)
+        following = evidence.values[jnp.minimum(guess.num_near, length - 1)]
+        falling = (guess.error > memory.enough) & (guess.error < FALLING * memory.error)
+        more = guess.num_good >= memory.num_frozen + max(LEAST_RUN, int(RUN_PER_STEP * length))
+        worth = jnp.where(guess.num_near == length, ~falling, more)
+        new = evidence.last | worth | ~jnp.all(jnp.isfinite(following))
+        return new & (evidence.step > 0) & (guess.num_exact < length)
 
-    def _measure(self, evidence: Evidence, residuals: Float[Array, "T D"]) -> "_Measured":
-        dtype = residuals.dtype
-        scale = self._scale(evidence).astype(dtype) + jnp.finfo(dtype).tiny
+    def _residuals(self, evidence: Evidence) -> Float[Array, "T D"]:
+        return (evidence.values - evidence.states).astype(self.sum_before.dtype)
+
+    def _measure(self, evidence: Evidence, size: Float[Array, " T"]) -> "_Measured":
+        dtype = self.sum_before.dtype
+        residuals = jnp.where(evidence.counts[:, None], self._residuals(evidence), 0)
+        scale = self._scale(evidence, size.astype(evidence.states.dtype)).astype(dtype)
+        scale = scale + jnp.finfo(dtype).tiny
         e = jnp.where(residuals == 0, 0, residuals / scale)
         sums = self.sum_before[None] + self.recurrence.sums(e)
         t = self.steps_before + 1 + jnp.arange(len(e))
-        drift = jnp.abs(sums) / jnp.sqrt(t.astype(dtype))[:, None]
+        roundings = worst(jnp.abs(e), axis=1)
+        drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(dtype))
 
         def leading(part: float) -> Array:
             """Steps that stay within this part of what is accepted."""
-            within = (jnp.abs(e) <= part * ROUNDINGS) & (drift <= part * DRIFT)
-            return count_leading(jnp.all(within, axis=1))
+            return count_leading((roundings <= part * ROUNDINGS) & (drift <= part * DRIFT))
 
-        return _Measured(leading(1.0), leading(FROZEN), worst(jnp.abs(e)), worst(drift), sums[-1])
+        return _Measured(leading(1.0), leading(FROZEN), worst(roundings), worst(drift), sums[-1])
 
-    def _scale(self, evidence: Evidence) -> Float[Array, "T D"]:
-        """What rounding does to each step."""
+    def _scale(self, evidence: Evidence, size: Float[Array, " T"]) -> Float[Array, "T D"]:
+        """What rounding does to each step; `size` is the largest entry of the states it joins."""
         states, previous, values = evidence.states, evidence.previous, evidence.values
         k = 2.0 ** round(-math.log2(self.eps) / 3)
-        move = k * self.eps * _signs(previous.shape, previous.dtype)
+        move = k * self.eps * _signs(previous.shape[0], previous.shape[1], previous.dtype)
         # One after the other: both under `vmap` take a CPU four times as long.
-        up = evidence.evaluate(previous * (1 + move)) - values
-        down = evidence.evaluate(previous * (1 - move)) - values
-        size = jnp.maximum(finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps)), jnp.abs(states))
-        rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * size)
-        rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
-        return _recent_max(rounding, size / jnp.abs(previous))
+        higher, lower = jax.lax.optimization_barrier((previous * (1 + move), previous * (1 - move)))
+        up = evidence.evaluate(higher) - values
+        down = evidence.evaluate(lower) - values
+        moved = finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps))
+        left = jnp.maximum(moved, jnp.abs(states))
+        rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)
+        rounding = jnp.minimum(rounding, NEAR * self.eps * size[:, None])
+        return _recent_max(rounding, left / jnp.abs(previous))
 
     def _best(
-        self, badness: Float[Array, ""], residuals: Float[Array, "T D"], memory: "_Memory"
+        self, badness: Float[Array, ""], guess: "_Estimate", memory: "_Memory"
     ) -> tuple[Array, Array]:
         """The best iterate so far, and how many iterations ago it was."""
         measured = ~jnp.isnan(badness)
         close, least = badness <= FLOOR, LEAST_GAIN
         if self.floor_eps > self.eps:
-            inexact = jnp.any(residuals != 0, axis=1)
-            badness, close, least = jnp.sum(inexact, dtype=badness.dtype), True, LEAST_COARSE_GAIN
+            inexact = jnp.sum(guess.off != 0, dtype=badness.dtype)
+            badness, close, least = inexact, True, LEAST_COARSE_GAIN
         gained = measured & (badness < least * memory.best)
         age = jnp.where(gained, 0, jnp.where(measured & close, memory.age + 1, memory.age))
         return jnp.where(gained, badness, memory.best), age
 
 
+class _Estimate(eqx.Module):
+    """What the residuals tell without a measurement, if f only rounds its result.
+
+    - `size`, `off`: the largest entry of the states that each step joins, and of its residual.
+    - `error`: the largest residual, relative to what is accepted.
+    - `num_exact`, `num_near`, `num_good`: leading steps without a residual, with one that may turn
+      out to be a rounding of f, and with one that may be frozen.
+    """
+
+    size: Float[Array, " T"]
+    off: Float[Array, " T"]
+    error: Float[Array, ""]
+    num_exact: Int[Array, ""]
+    num_near: Int[Array, ""]
+    num_good: Int[Array, ""]
+
+
 class _Memory(eqx.Module):
-    """The steps that are frozen, the best iterate, and how many iterations ago it was."""
+    """What is remembered from one iteration to the next.
+
+    - `num_frozen`: leading steps that are frozen.
+    - `error`: the last estimate of the error.
+    - `enough`: the estimate at which states may be right, as far as a measurement has told.
+    - `best`, `age`: the best iterate so far, and how many iterations ago it was.
+    """
 
     num_frozen: Int[Array, ""]
+    error: Float[Array, ""]
+    enough: Float[Array, ""]
     best: Float[Array, ""]
     age: Int[Array, ""]
 
@@ -333,8 +375,13 @@ def only_if(wanted: Bool[Array, ""], compute: Callable[[], Values], otherwise: V
 
 
 def _size(evidence: Evidence) -> Float[Array, " T"]:
-    """The largest entry of the two states that a step joins."""
-    return worst(jnp.maximum(jnp.abs(evidence.previous), jnp.abs(evidence.states)), axis=1)
+    """The largest entry of the two states that a step joins.
+
+    A NaN in them is one in the residual as well.
+    """
+    sizes = largest(jnp.abs(evidence.states), axis=1)
+    before = largest(jnp.abs(evidence.previous[:1]), axis=1)
+    return jnp.maximum(sizes, jnp.concatenate([before, sizes[:-1]]))
 
 
 def _is_rounding(evidence: Evidence) -> Bool[Array, " T"]:
@@ -344,17 +391,22 @@ def _is_rounding(evidence: Evidence) -> Bool[Array, " T"]:
     return residual <= ROUNDINGS_OF_A_TOLERANCE * jnp.finfo(residual.dtype).eps * sizes
 
 
-def _signs(shape: tuple[int, ...], dtype: Any) -> Array:
+def _signs(length: int, size: int, dtype: Any) -> Float[Array, "T D"]:
     """Signs that look random and are the same in every call.
 
-    The place of an entry is hashed (multiplications and shifts in the manner of MurmurHash3), which
-    needs no memory, where drawing random numbers would cost as much as an evaluation of f.
+    The place of an entry is hashed, row and column by themselves and then together, which costs
+    next to nothing, where drawing random numbers would cost as much as an evaluation of f.
     """
-    place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    mixed = place * jnp.uint32(0x9E3779B1)
-    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA6B)
-    mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
+    row, column = (_hashed(jax.lax.iota(jnp.uint32, count)) for count in (length, size))
+    mixed = (row[:, None] ^ (column[None] >> 1)) * jnp.uint32(0x85EBCA6B)
     return jnp.where((mixed >> 31) == 0, 1, -1).astype(dtype)
+
+
+def _hashed(number: Array) -> Array:
+    """Numbers of 32 bits that look random (multiplications and shifts as in MurmurHash3)."""
+    mixed = number * jnp.uint32(0x9E3779B1)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA6B)
+    return (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
 
 
 def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Float[Array, "T D"]:
@@ -362,17 +414,22 @@ def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Floa
 
     `growth` is how many times larger than before a step leaves a component. One that decays, or
     that a reset makes small, has little left of what came before; `SLACK` times as much counts,
-    because a component that crosses zero is small for a moment only.
+    because a component that crosses zero is small for a moment only. After a reset it does not.
     """
+    highest = left = sizes
+    leaves = jnp.where(growth < RESET, growth / SLACK, jnp.where(growth < 1, growth, 1))
+    # Twice as far back in every round.
+    back = 1
+    while back < RECENT:
+        # Else XLA computes anew, in every place, all that a round rests on, f included.
+        highest, left, leaves = jax.lax.optimization_barrier((highest, left, leaves))
+        highest = jnp.maximum(highest, _later(highest, back))
+        left = jnp.maximum(left, leaves * _later(left, back))
+        leaves = leaves * _later(leaves, back)
+        back *= 2
+    return jnp.minimum(highest, jnp.maximum(sizes, SLACK * left))
 
-    def later(a: Array) -> Array:
-        return jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
 
-    # Else XLA evaluates f anew for every look back.
-    sizes, step_leaves = jax.lax.optimization_barrier((sizes, jnp.where(growth < 1, growth, 1)))
-    largest, earlier, left = sizes, sizes, step_leaves
-    for _ in range(1, min(RECENT, len(sizes))):
-        earlier = later(earlier)
-        largest = jnp.maximum(largest, jnp.minimum(SLACK * left, 1) * earlier)
-        left = step_leaves * later(left)
-    return largest
+def _later(a: Float[Array, "T D"], steps: int) -> Float[Array, "T D"]:
+    """The same, so many steps later, and 0 before."""
+    return jnp.concatenate([jnp.zeros_like(a[:steps]), a])[: len(a)]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._acceptance import LEAST_GAIN, NEAR, ROUNDINGS
 from ._finite import finite_or_zero, worst
 from ._iterate import Point, shift
 from ._matrices import structure_of
@@ -20,9 +21,7 @@ Step: TypeAlias = Callable[[Point, Array], Array]
 # An undamped step is tried where damped ones have not brought the residual down for this many
 # iterations, or where it is within so many times of what is accepted.
 PATIENCE = 8
-NEAR = 32
-# What counts as having brought it down.
-LEAST_GAIN = 0.98
+CLOSE = NEAR / ROUNDINGS
 
 # The cost is a long sum, known to about so many roundings.
 ROUNDINGS_OF_COST = 100
@@ -179,9 +178,9 @@ class Finishing(AbstractDamping):
     def start(self, point):
         no, none, some = jnp.asarray(False), jnp.zeros((), int), jnp.asarray(PATIENCE)
         infinite = jnp.full_like(point.residual, jnp.inf)
-        sizes = worst(jnp.abs(point.states), axis=0)
+        sizes, nothing = jnp.zeros_like(point.states[0]), jnp.zeros_like(point.states[0, 0])
         inner = self.rule.start(point)
-        return _Finish(inner, point.states, sizes, sizes[0], no, infinite, none, some, none)
+        return _Finish(inner, point.states, sizes, nothing, no, infinite, none, some, none)
 
     def advance(self, step, point, memory):
         # A trial that throws the states far away must not be measured by what they are there.
@@ -192,7 +191,7 @@ class Finishing(AbstractDamping):
 
         gained = point.residual < LEAST_GAIN * memory.best
         age = jnp.where(gained, 0, memory.age + 1)
-        due = ((age >= PATIENCE) | (point.residual <= NEAR)) & (memory.pause == 0)
+        due = ((age >= PATIENCE) | (point.residual <= CLOSE)) & (memory.pause == 0)
         trying = succeeded | (due & ~failed)
 
         states, inner = jax.lax.cond(

@@ -60,13 +60,11 @@ class Problem(eqx.Module):
 
     - `linearise`: previous states (T, D), the number of the iteration -> values f(s_{t-1}, x_t)
       (T, D) and transitions A.
-    - `evaluate`: previous states -> values, without the transitions.
     - `s0`, `guess`: the state before the first step, and the states to start from.
     - `counts`: see `Evidence`.
     """
 
     linearise: Callable[[Array, Array], tuple[Array, Array]]
-    evaluate: Callable[[Array], Array]
     s0: Float[Array, " D"]
     guess: Float[Array, "T D"]
     counts: Bool[Array, " T"]
@@ -102,7 +100,7 @@ def iterate(
             problem.counts,
             now.num_steps,
             exhausted,
-            lambda s: jax.lax.stop_gradient(problem.evaluate(s)),
+            lambda s: jax.lax.stop_gradient(problem.linearise(s, now.num_steps)[0]),
         )
         verdict, judged = acceptance.judge(evidence, judged)
         following = values[jnp.minimum(verdict.num_verified, len(values) - 1)]

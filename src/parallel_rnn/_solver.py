@@ -163,9 +163,6 @@ class AbstractIterative(AbstractSolver):
         def linearise(previous, iteration):
             return self.transition.linearise(window.recurrence, previous, inputs, iteration)
 
-        def evaluate(previous):
-            return jax.vmap(window.recurrence.projected_step)(previous, inputs)
-
         zero = jnp.zeros((), int)
         shapes = jax.eval_shape(linearise, window.guess, zero)
         values, A = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -173,7 +170,7 @@ class AbstractIterative(AbstractSolver):
         start = Point(window.guess, values, A, zero, residual)
         advance, memory = self.method(recurrence, start)
         return iterate(
-            Problem(linearise, evaluate, window.s0, window.guess, window.counts()),
+            Problem(linearise, window.s0, window.guess, window.counts()),
             self._acceptance(window, recurrence),
             advance,
             memory,

@@ -64,6 +64,15 @@ class Step(eqx.Module):
         )
         return self.size * jnp.where(x["keep"], new, x["drive"])
 
+    def own_rounding(self, s: Array, x: dict) -> Array:
+        """How much more than its result and its state's part a step rounds, in roundings.
+
+        1 - z is a difference: it is off by a rounding of 1, however small it is.
+        """
+        pull = jnp.tanh(self.W @ (s / self.size) + x["drive"])
+        own = self.gated * self.size * jnp.abs(pull)
+        return jnp.where(x["keep"], own, jnp.zeros_like(own))
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -163,8 +172,9 @@ def sequential(f: Step, s0: Array, xs: Any) -> Array:
     return jax.lax.scan(step, s0, xs)[1]
 
 
-# A step computes |J| |s_{t-1}| and |s_t| to a rounding each, and what it is off by is passed on by
-# the Jacobians of the steps that follow: B_t = |J_t| B_{t-1} + eps (|J_t| |s_{t-1}| + |s_t|).
+# A step computes |J| |s_{t-1}| and |s_t| to a rounding each, and a gate more (o_t). What it is off
+# by is passed on by the Jacobians of the steps that follow:
+# B_t = |J_t| B_{t-1} + eps (|J_t| |s_{t-1}| + |s_t| + o_t).
 @eqx.filter_jit
 def rounding_bound(f: Step, s0: Array, xs: Any, states: Array) -> tuple[Array, Array]:
     """How far rounding can carry each state, and the largest product of Jacobians up to it.
@@ -184,7 +194,8 @@ def rounding_bound(f: Step, s0: Array, xs: Any, states: Array) -> tuple[Array, A
         bound, product = carry
         before, after, x = element
         J = jax.jacfwd(f)(before, x)
-        bound = jnp.abs(J) @ (bound + eps * jnp.abs(before)) + eps * jnp.abs(after)
+        own = eps * (jnp.abs(after) + f.own_rounding(before, x))
+        bound = jnp.abs(J) @ (bound + eps * jnp.abs(before)) + own
         product = (J * f.size[None, :] / f.size[:, None]) @ product
         return (bound, product), (bound, worst(jnp.abs(product)))
 

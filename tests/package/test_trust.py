@@ -35,8 +35,8 @@ from draws import UNBOUNDED, Draw, draw, rounding_bound, sequential
 
 NUM_DRAWS = int(os.environ.get("TRUST_DRAWS", "2000"))
 
-# The promise is 8 roundings a step at most, of a scale that counts what recent steps have left;
-# the step of `lax.scan` rounds too.
+# The promise is 8 roundings a step at most, of a scale that counts twice what recent steps have
+# left; the step of `lax.scan` rounds too.
 FACTOR = 16
 # Beyond this, in a component's size, what rounding does is no small change any more.
 LARGEST_BOUND = 0.1

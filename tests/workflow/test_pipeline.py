@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from experiments import catalogue
 from experiments.harness.configuration import archives
 from experiments.reporting import archive
+from experiments.reporting.offline import remote_addresses
 from tests.clones import (
     ROOT,
     command,
@@ -128,6 +129,13 @@ def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archiv
     assert "not measured here: no results of lorenz96" in claims
     text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
     assert "no results of chaos" in " ".join(text.split())
+
+
+@pytest.mark.slow
+def test_the_html_report_loads_nothing_from_elsewhere(finished):
+    run_tiny(finished, "--report", "report.html")
+    assert remote_addresses((finished / "report.html").read_text()) == []
+    (finished / "report.html").unlink()
 
 
 def touch_everything_but_results(clone: Path) -> None:
