@@ -3,7 +3,8 @@
     ./run pytest benchmarks/test_promise.py -s
 
 The default accepts states that are off by a few roundings, `rtol = atol = 1e-5` those that are off
-by a hundred. The tables give iterations (of a window or of a series, on average) and medians.
+by a hundred. The tables give medians, and before them the iterations of a series, those of all its
+windows together; of several series the mean.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,14 +1,7 @@
-"""Says what a page would load from elsewhere: the HTML report has to open without a network.
+"""Says what a page would load from elsewhere: the HTML report has to open without a network."""
 
-python -m experiments.reporting.offline report.html
-"""
-
-import argparse
 import re
-import sys
-from collections.abc import Sequence
 from html.parser import HTMLParser
-from pathlib import Path
 
 # Elements that load what an attribute names; a link that a reader clicks on loads nothing.
 LOADING = {
@@ -55,18 +48,3 @@ def remote_addresses(page: str) -> list[str]:
     parser.feed(page)
     parser.close()
     return parser.found
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m experiments.reporting.offline")
-    parser.add_argument("page", type=Path, help="a file in HTML")
-    path: Path = parser.parse_args(arguments).page
-    if not path.is_file():
-        sys.exit(f"{path} does not exist: make it with snakemake --report {path}.")
-    found = remote_addresses(path.read_text(encoding="utf-8"))
-    if found:
-        sys.exit(f"{path} loads from elsewhere: {', '.join(found)}.")
-
-
-if __name__ == "__main__":
-    main()

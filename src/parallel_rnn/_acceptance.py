@@ -57,9 +57,9 @@ NEAR = 256
 FROZEN = 1 / 2
 RUN_PER_STEP = 1 / 64
 LEAST_RUN = 64
-# A measurement costs a few iterations. Where all residuals are near, it waits while any is larger
-# than what may be frozen if f only rounds its result, or than the last measurement has left hope
-# for, and an iteration brings them down by this factor.
+# A measurement costs as much as a few iterations. Where all residuals are near, it waits while each
+# iteration multiplies the largest by less than this, until that is small enough: to be frozen if f
+# only rounds its result, and by as much smaller as the last measurement found too large.
 FALLING = 0.9
 
 # At a floor residuals are random, and the loop gives up. It is one where, this close to being
@@ -248,7 +248,7 @@ class Rounding(AbstractAcceptance):
         error = off / (ROUNDINGS * self.eps * size)
         near = NEAR / ROUNDINGS * self.floor_eps / self.eps
         frozen = jnp.arange(length) < memory.num_frozen
-        # All in one pass: on short windows an iteration costs as many microseconds as it has parts.
+        # One reduction for all three: on short windows each operation costs about a microsecond.
         leading = count_leading(jnp.stack([off == 0, error <= near, frozen | (error <= FROZEN)]))
         return _Estimate(size, off, worst(error), *leading)
 
