@@ -51,4 +51,4 @@ def test_forward_pass(benchmark, case):
     assert jnp.all(jnp.abs(programs["default"]() - programs["lax.scan"]()) < 1e-4)
     seconds = race(benchmark, programs, ROUNDS)
     show(f"{case}: median of {ROUNDS} runs", seconds, ["textbook", "lax.scan"])
-    assert seconds["textbook"] / seconds["default"] >= wanted
+    assert seconds["textbook"] / seconds["same tolerance"] >= wanted

@@ -58,9 +58,11 @@ FROZEN = 1 / 2
 RUN_PER_STEP = 1 / 64
 LEAST_RUN = 64
 # A measurement costs as much as a few iterations. Where all residuals are near, it waits while each
-# iteration multiplies the largest by less than this, until that is small enough: to be frozen if f
-# only rounds its result, and by as much smaller as the last measurement found too large.
+# iteration multiplies the largest by less than this, until that is small enough: this part of what
+# is accepted if f only rounds its result, and by as much smaller as the last measurement found too
+# large.
 FALLING = 0.9
+ENOUGH = 1 / 4
 
 # At a floor residuals are random, and the loop gives up. It is one where, this close to being
 # accepted, so many iterations (this part of the steps, at least so many) brought no more than
@@ -164,7 +166,8 @@ class Tolerance(AbstractAcceptance):
         no_better = (num_verified <= memory[0]) & (residual >= memory[1])
         at_floor = only_if(
             evidence.last | no_better,
-            lambda: jnp.all(_is_rounding(evidence) | ~evidence.counts),
+            lambda evidence: jnp.all(_is_rounding(evidence) | ~evidence.counts),
+            evidence,
             jnp.asarray(False),
         )
         accepted = num_verified == len(error)
@@ -206,7 +209,7 @@ class Rounding(AbstractAcceptance):
     def start(self, dtype):
         del dtype
         zero = jnp.zeros((), int)
-        enough, infinite = jnp.asarray([FROZEN, jnp.inf], self.sum_before.dtype)
+        enough, infinite = jnp.asarray([ENOUGH, jnp.inf], self.sum_before.dtype)
         return _Memory(zero, infinite, enough, infinite, zero)
 
     def judge(self, evidence, memory):
@@ -216,7 +219,8 @@ class Rounding(AbstractAcceptance):
         num_exact, nan = guess.num_exact, jnp.asarray(jnp.nan, dtype)
         found = only_if(
             self._is_due(evidence, guess, memory),
-            lambda: self._measure(evidence, guess.size),
+            self._measure,
+            evidence,
             _Measured(num_exact, num_exact, nan, nan, self.sum_before),
         )
         badness = jnp.maximum(found.roundings / ROUNDINGS, found.drift / DRIFT)
@@ -269,10 +273,10 @@ class Rounding(AbstractAcceptance):
     def _residuals(self, evidence: Evidence) -> Float[Array, "T D"]:
         return (evidence.values - evidence.states).astype(self.sum_before.dtype)
 
-    def _measure(self, evidence: Evidence, size: Float[Array, " T"]) -> "_Measured":
+    def _measure(self, evidence: Evidence) -> "_Measured":
         dtype = self.sum_before.dtype
         residuals = jnp.where(evidence.counts[:, None], self._residuals(evidence), 0)
-        scale = self._scale(evidence, size.astype(evidence.states.dtype)).astype(dtype)
+        scale = self._scale(evidence).astype(dtype)
         scale = scale + jnp.finfo(dtype).tiny
         e = jnp.where(residuals == 0, 0, residuals / scale)
         sums = self.sum_before[None] + self.recurrence.sums(e)
@@ -286,8 +290,8 @@ class Rounding(AbstractAcceptance):
 
         return _Measured(leading(1.0), leading(FROZEN), worst(roundings), worst(drift), sums[-1])
 
-    def _scale(self, evidence: Evidence, size: Float[Array, " T"]) -> Float[Array, "T D"]:
-        """What rounding does to each step; `size` is the largest entry of the states it joins."""
+    def _scale(self, evidence: Evidence) -> Float[Array, "T D"]:
+        """What rounding does to each step."""
         states, previous, values = evidence.states, evidence.previous, evidence.values
         k = 2.0 ** round(-math.log2(self.eps) / 3)
         move = k * self.eps * _signs(previous.shape[0], previous.shape[1], previous.dtype)
@@ -298,7 +302,7 @@ class Rounding(AbstractAcceptance):
         moved = finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps))
         left = jnp.maximum(moved, jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)
-        rounding = jnp.minimum(rounding, NEAR * self.eps * size[:, None])
+        rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
         return _recent_max(rounding, left / jnp.abs(previous))
 
     def _best(
@@ -362,16 +366,26 @@ class _Measured(eqx.Module):
     sum: Float[Array, " D"]
 
 
-def only_if(wanted: Bool[Array, ""], compute: Callable[[], Values], otherwise: Values) -> Values:
+def only_if(
+    wanted: Bool[Array, ""],
+    compute: Callable[[Evidence], Values],
+    evidence: Evidence,
+    otherwise: Values,
+) -> Values:
     """What `compute` returns where it is wanted.
 
     A loop of one turn or none. Under `vmap` a `cond` computes both branches for every series, a
     loop only runs while some series wants it.
     """
-    start = (wanted, otherwise)
-    return jax.lax.while_loop(
-        lambda carry: carry[0], lambda _: (jnp.asarray(False), compute()), start
-    )[1]
+    arrays, functions = eqx.partition(evidence, eqx.is_array)
+
+    def turn(carry: tuple[Array, Values]) -> tuple[Array, Values]:
+        # Bound to what the loop carries: else XLA moves all of it out of the loop, and computes it
+        # always.
+        held = jax.lax.optimization_barrier((carry[0], arrays))[1]
+        return jnp.asarray(False), compute(eqx.combine(held, functions))
+
+    return jax.lax.while_loop(lambda carry: carry[0], turn, (wanted, otherwise))[1]
 
 
 def _size(evidence: Evidence) -> Float[Array, " T"]:
@@ -416,20 +430,16 @@ def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Floa
     that a reset makes small, has little left of what came before; `SLACK` times as much counts,
     because a component that crosses zero is small for a moment only. After a reset it does not.
     """
-    highest = left = sizes
     leaves = jnp.where(growth < RESET, growth / SLACK, jnp.where(growth < 1, growth, 1))
-    # Twice as far back in every round.
-    back = 1
-    while back < RECENT:
-        # Else XLA computes anew, in every place, all that a round rests on, f included.
-        highest, left, leaves = jax.lax.optimization_barrier((highest, left, leaves))
-        highest = jnp.maximum(highest, _later(highest, back))
-        left = jnp.maximum(left, leaves * _later(left, back))
-        leaves = leaves * _later(leaves, back)
-        back *= 2
-    return jnp.minimum(highest, jnp.maximum(sizes, SLACK * left))
+    # Else XLA computes anew, in every place, all that these rest on, f included.
+    sizes, leaves = jax.lax.optimization_barrier((_after_zeros(sizes), _after_zeros(leaves)))
+    highest = left = sizes[: -(RECENT - 1)]
+    for step in range(1, RECENT):
+        now, passed = (a[step : len(a) - RECENT + 1 + step] for a in (sizes, leaves))
+        highest, left = jnp.maximum(highest, now), jnp.maximum(passed * left, now)
+    return jnp.minimum(highest, SLACK * left)
 
 
-def _later(a: Float[Array, "T D"], steps: int) -> Float[Array, "T D"]:
-    """The same, so many steps later, and 0 before."""
-    return jnp.concatenate([jnp.zeros_like(a[:steps]), a])[: len(a)]
+def _after_zeros(a: Float[Array, "T D"]) -> Float[Array, "T+7 D"]:
+    """The same behind `RECENT` - 1 rows of zeros."""
+    return jnp.pad(a, ((RECENT - 1, 0), (0, 0)))
