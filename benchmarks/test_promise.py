@@ -9,14 +9,27 @@ windows together; of several series the mean.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from parallel_rnn import DEER, QuasiDEER, Solution, solve, solve_batch
+from experiments.datasets.parts import load, splits
+from experiments.harness.configuration import read_scale
+from experiments.harness.timing import compiled
+from experiments.problems.classifier import VARIANTS, evaluation
+from experiments.problems.trainer import (
+    Settings,
+    advance,
+    batches,
+    begin,
+    compile_programs,
+    take,
+    updating,
+)
+from parallel_rnn import QuasiDEER, Solution, solve, solve_batch
 from parallel_rnn.cells import GRUCell
 
 import textbook
@@ -24,7 +37,8 @@ from rounds import race, show
 
 ROUNDS = 9
 LENGTH = 100_000
-BATCH, SHORT = 16, 1024
+BATCH = 16
+TOLERANCES = {"1e-5": 1e-5, "default": None}
 SOLVERS = {"1e-5": {"rtol": 1e-5, "atol": 1e-5}, "default": {}}
 
 
@@ -71,26 +85,28 @@ def test_batch(benchmark, how):
     compare(benchmark, f"{BATCH} series of 4,096 steps by {how}, D = 8", programs, found)
 
 
-@pytest.mark.parametrize("method", [QuasiDEER, DEER])
-def test_update(benchmark, method):
-    """The gradient of a classifier, as in the experiment `training`."""
-    cell, s0, xs = inputs(16, BATCH, SHORT)
-    start = jnp.broadcast_to(s0, (BATCH, s0.size))
-    labels = jnp.arange(BATCH) % 7
-    decoder = jax.random.normal(jax.random.key(2), (7, s0.size))
+@pytest.mark.parametrize("group", [1, 16])
+@pytest.mark.parametrize("variant", ["quasi_deer", "deer"])
+def test_update(benchmark, variant, group):
+    """An update of the experiment `training` at scale cpu, after half of its epochs."""
+    kept = read_scale(Path(__file__).parents[1], "cpu")["training"]
+    kept = {name: value for name, value in kept.items() if name != "variants"}
+    settings = Settings(**{**kept, "variant": variant, "group": group})
+    dataset = load(settings.dataset, settings.folder, settings.length)
+    parts = next(iter(splits(dataset, settings)))
+    series = len(parts.training.labels)
+    state = begin(settings, len(dataset.channel_names), len(dataset.label_names), 0, series)
+    trained = compile_programs(settings, parts.training, state)
+    order = [chosen for epoch in range(16) for chosen in batches(settings, 0, epoch, series)]
+    for chosen in order:
+        state = advance(trained, parts.training, state, chosen)[0]
 
-    def update(kept, model, xs):
-        def loss(model):
-            cell, decoder = model
-            solution = solve_batch(cell, start, xs, method(**kept))
-            scores = jax.nn.log_softmax(solution.value.mean(axis=1) @ decoder.T)
-            return -jnp.mean(scores[jnp.arange(BATCH), labels]), solution
-
-        return eqx.filter_value_and_grad(loss, has_aux=True)(model)
-
-    programs = {
-        name: partial(eqx.filter_jit(update), kept, (cell, decoder), xs)
-        for name, kept in SOLVERS.items()
-    }
-    found = {name: program()[0][1] for name, program in programs.items()}
-    compare(benchmark, f"update by {method.__name__}", programs, found)
+    given = (state.model, state.optimiser, *take(parts.training, order[-1]), None)
+    programs = {}
+    for name, tolerance in TOLERANCES.items():
+        evaluate = evaluation(VARIANTS[variant], tolerance, settings.window, group)
+        update = compiled(updating(evaluate, settings.optimiser()), *given)
+        programs[name] = lambda update=update: jax.tree.leaves(update(*given)[2])
+        print(f"\n{name}: {float(jnp.mean(update(*given)[2].num_steps)):.1f} iterations", end="")
+    seconds = race(benchmark, programs, ROUNDS)
+    show(f"update by {variant} in groups of {group}: median of {ROUNDS} runs", seconds, ["1e-5"])
