@@ -5,6 +5,7 @@ they differ in lightness too, and markers and line styles tell the methods apart
 grey.
 """
 
+import os
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
@@ -71,7 +72,15 @@ METHODS = looks()
 
 
 def apply() -> None:
-    """Sets fonts, sizes and grid for figures made from now on; text stays text."""
+    """Sets fonts, sizes and grid for figures made from now on; text stays text.
+
+    A matplotlibrc of the user counts for nothing, so that everybody gets the same figures. Only
+    the environment variable MPLBACKEND, which a notebook sets, chooses where they are shown.
+    """
+    mpl.rcdefaults()
+    if not os.environ.get("MPLBACKEND"):
+        # `rcdefaults` leaves the backend as it is; the default is a window where there is a screen.
+        plt.switch_backend(mpl.rcParamsDefault["backend"])
     sns.set_theme(
         style="ticks",
         rc={

@@ -1,6 +1,7 @@
 """The figure scripts run without the pipeline too, and a method looks the same everywhere."""
 
 import json
+import shutil
 from pathlib import Path
 
 import matplotlib.colors
@@ -48,6 +49,33 @@ def test_scripts_draw_alone(project, name, stem, words):
     assert all(word in text for word in words)
     assert b"/FontFile2" in files[f"{stem}.pdf"]  # an embedded TrueType font
     assert draw(name, project) == files  # no dates, no random names
+
+
+HOSTILE = """\
+backend: TkAgg
+text.usetex: True
+font.family: cursive
+font.size: 31
+mathtext.fontset: cm
+svg.fonttype: path
+figure.facecolor: black
+lines.linestyle: none
+axes.prop_cycle: cycler(color=["white"])
+axes.xmargin: 3
+savefig.bbox: tight
+savefig.format: ps
+path.sketch: 5, 50, 20
+"""
+
+
+def test_settings_of_the_user_change_no_figure(project, tmp_path):
+    plain = draw("gru_accuracy", project)
+    (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    # Without a screen TkAgg cannot be used.
+    blank = dict.fromkeys(("MPLBACKEND", "DISPLAY", "WAYLAND_DISPLAY"), "")
+    shutil.rmtree(project.parents[2] / "figures" / "out")
+    files = draw("gru_accuracy", project, {**blank, "MATPLOTLIBRC": str(tmp_path)})
+    assert files == plain
 
 
 @pytest.mark.parametrize("name", FIGURES)
