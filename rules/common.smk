@@ -48,8 +48,11 @@ def words(section, without=()):
 
 
 def options(section, without=()):
-    """The same as one text."""
-    return " ".join(words(section, without))
+    """The function that finds these words as one text, each quoted for the shell.
+
+    Not the text itself, in which Snakemake would take a value in braces for a wildcard.
+    """
+    return lambda wildcards: shlex.join(words(section, without))
 
 
 def curves(experiment, suffix, over=()):

@@ -26,7 +26,7 @@ rule measure_gru_scaling:
     shell:
         "python -m experiments.gru_scaling {params.options} --batch {wildcards.batch}"
         " --dim {wildcards.dim} --lengths {params.lengths}"
-        " --output {output.csv} > {log} 2>&1"
+        " --output {output.csv:q} > {log:q} 2>&1"
 
 
 rule install_gpu_compiler:
@@ -44,7 +44,7 @@ rule install_gpu_compiler:
     message:
         "Installing a compiler for GPUs (log: {log})"
     shell:
-        "python -m experiments.gpu.compiler --folder {output.folder} > {log} 2>&1"
+        "python -m experiments.gpu.compiler --folder {output.folder:q} > {log:q} 2>&1"
 
 
 rule measure_gpu_memory:
@@ -68,9 +68,9 @@ rule measure_gpu_memory:
         "Compiling for {wildcards.target}, batch {wildcards.batch}, D = {wildcards.dim} (progress: {log})"
     shell:
         "JAX_PLATFORMS=cpu PYTHONPATH={input.compiler}${{PYTHONPATH:+:$PYTHONPATH}}"
-        " python -m experiments.gpu_memory {params.options} --compiler {input.compiler}"
+        " python -m experiments.gpu_memory {params.options} --compiler {input.compiler:q}"
         " --target {wildcards.target} --batch {wildcards.batch} --dim {wildcards.dim}"
-        " --lengths {params.lengths} --output {output.csv} > {log} 2>&1"
+        " --lengths {params.lengths} --output {output.csv:q} > {log:q} 2>&1"
 
 
 for name, over in (("gru_scaling", ""), ("gpu_memory", "targets")):
@@ -92,8 +92,8 @@ for name, over in (("gru_scaling", ""), ("gpu_memory", "targets")):
         message:
             "Joining the curves: {output.csv}"
         shell:
-            "python -m experiments.harness.records collect --inputs {input.csv} --output {output.csv}"
-            " > {log} 2>&1"
+            "python -m experiments.harness.records collect --inputs {input.csv:q} --output {output.csv:q}"
+            " > {log:q} 2>&1"
 
     describe(f"collect_{name}", f"All curves of {name} in one table.")
 
@@ -116,8 +116,8 @@ rule measure_argru_training:
     message:
         "Training the AR GRU (progress: {log})"
     shell:
-        "python -m experiments.problems.argru_training {params.options} --weights {output.weights}"
-        " --output {output.csv} > {log} 2>&1"
+        "python -m experiments.problems.argru_training {params.options} --weights {output.weights:q}"
+        " --output {output.csv:q} > {log:q} 2>&1"
 
 
 rule measure_argru:
@@ -145,7 +145,7 @@ rule measure_argru:
         "AR GRU, MAD against iterations (progress: {log})"
     shell:
         "python -m experiments.argru {params.options} --weights {input.weights:q}"
-        " --untrained-seed {params.untrained_seed} --output {output.csv} > {log} 2>&1"
+        " --untrained-seed {params.untrained_seed} --output {output.csv:q} > {log:q} 2>&1"
 
 
 rule measure_training:
@@ -170,7 +170,7 @@ rule measure_training:
         "Training a classifier, {wildcards.variant} (progress: {log})"
     shell:
         "python -m experiments.training {params.options} --variant {wildcards.variant}"
-        " --output {output.csv} > {log} 2>&1"
+        " --output {output.csv:q} > {log:q} 2>&1"
 
 
 rule collect_training:
@@ -191,8 +191,8 @@ rule collect_training:
     message:
         "Joining the trainings"
     shell:
-        "python -m experiments.harness.records collect --inputs {input.csv} --beside epochs"
-        " --output {output.csv} > {log} 2>&1"
+        "python -m experiments.harness.records collect --inputs {input.csv:q} --beside epochs"
+        " --output {output.csv:q} > {log:q} 2>&1"
 
 
 # All others have the same form.
@@ -227,6 +227,6 @@ for one in EXPERIMENTS:
             "{params.module} (progress: {log})"
         shell:
             "python -m {params.module} {params.options} {params.weights}"
-            " --output {output.csv} > {log} 2>&1"
+            " --output {output.csv:q} > {log:q} 2>&1"
 
     describe(f"measure_{one.name}", one.about)

@@ -70,8 +70,8 @@ for one in TABLES:
         message:
             "Making {output.csv}"
         shell:
-            "python -m {params.module} --results results/{wildcards.source} --output {output.csv}"
-            " > {log} 2>&1"
+            "python -m {params.module} --results results/{wildcards.source:q} --output {output.csv:q}"
+            " > {log:q} 2>&1"
 
     describe(f"make_{one.name}", one.about)
 
@@ -109,5 +109,5 @@ rule judge_claims:
     message:
         "Judging the paper's claims"
     shell:
-        "python -m experiments.reporting.claims --results {params.folder} --output {output.csv}"
-        " --findings {output.findings} > {log} 2>&1"
+        "python -m experiments.reporting.claims --results {params.folder:q} --output {output.csv:q}"
+        " --findings {output.findings:q} > {log:q} 2>&1"

@@ -17,8 +17,8 @@ rule write_numbers:
     message:
         "Writing the numbers of the report"
     shell:
-        "python -m experiments.reporting.document.numbers --results results/{wildcards.source}"
-        " --output {output} > {log} 2>&1"
+        "python -m experiments.reporting.document.numbers --results results/{wildcards.source:q}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule compile_report:
@@ -45,5 +45,5 @@ rule compile_report:
     message:
         "Setting the report"
     shell:
-        "python -m experiments.reporting.document.compile --numbers {input.numbers} --figures {input.figures}"
-        " --tables {input.tables} --output {output} > {log} 2>&1"
+        "python -m experiments.reporting.document.compile --numbers {input.numbers:q} --figures {input.figures:q}"
+        " --tables {input.tables:q} --output {output:q} > {log:q} 2>&1"

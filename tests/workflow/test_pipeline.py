@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,37 @@ def test_wrong_configuration_is_one_sentence(clone, given, named):
     assert answer.returncode != 0
     assert len(faults) == 1 and faults[0].startswith("Configuration: ")
     assert "Traceback" not in answer.stderr + answer.stdout
+
+
+def test_values_reach_an_experiment_whole_whatever_signs_they_have(clone, tmp_path):
+    folder, weights, scale = """my $HOME; 'a' "b" {c} *""", "it's; $mine.npz", "my smoke"
+    given = tmp_path / "given.yaml"
+    given.write_text(json.dumps({"training": {"folder": folder}, "argru": {"weights": weights}}))
+    own = [clone / weights, clone / "config" / f"scale_{scale}.yaml"]
+    for path in own:
+        path.touch()
+    plan = ("-n", "-p", "--configfile", str(given))
+    answer = snakemake(clone, *plan, "--config", f"scale={scale}")
+    for path in own:
+        path.unlink()
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    commands = {}
+    for line in answer.stdout.splitlines():
+        if line.startswith("Shell command: python -m experiments."):
+            words = shlex.split(line.removeprefix("Shell command: "))
+            commands[words[2].removeprefix("experiments.")] = words
+    for name, option, value in (
+        ("baselines", "--folder", folder),
+        ("windows", "--weights", weights),
+    ):
+        words = commands[name]
+        assert words[words.index(option) + 1] == value
+        assert words[-5:-1] == [
+            "--output",
+            f"results/fresh/{scale}/{name}.csv",
+            ">",
+            f"logs/fresh/{scale}/{name}.log",
+        ]
 
 
 def test_a_module_without_an_entry_is_one_sentence(clone):
