@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -77,7 +79,7 @@ def checkout(tmp_path):
     (folder / "requirements.lock").write_text("first\n")
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("cat", "cksum", "cp", "dirname", "mkdir", "rm", "sh"):
+    for name in ("cat", "cksum", "cp", "dirname", "mkdir", "readlink", "rm", "sh"):
         (tools / name).symlink_to(shutil.which(name) or name)
     fake = tools / "python3.13"
     fake.write_text(FAKE_PYTHON)
@@ -85,13 +87,21 @@ def checkout(tmp_path):
     return folder
 
 
-def run(checkout: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+def run(
+    checkout: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    script: str | Path = "",
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess:
+    """Calls the script of a checkout, or `script` instead; `variables` are in its environment."""
     environment = {
         "PATH": str(checkout.parents[1] / "bin"),
         "PYENV_ROOT": str(checkout / "no-pyenv"),
+        **variables,
     }
     return subprocess.run(
-        [str(checkout / "run"), *arguments],
+        [str(script or checkout / "run"), *arguments],
         cwd=cwd or checkout,
         env=environment,
         capture_output=True,
@@ -134,6 +144,35 @@ def test_run_sets_up_again_in_a_moved_folder(checkout):
     moved = checkout.rename(checkout.with_name("moved"))
     run(moved, "sh", "-c", "true")
     assert len(installs(moved)) == 4
+
+
+def test_run_does_not_set_up_again_where_the_folder_is_reached_by_another_path(checkout):
+    run(checkout, "sh", "-c", "true")
+    other = checkout.parents[1] / "other"
+    other.symlink_to(checkout.parent)
+    answer = run(checkout, "sh", "-c", "echo $PWD", script=other / checkout.name / "run", cwd=other)
+    assert (answer.stdout, answer.stderr) == (f"{checkout}\n", "")
+    assert len(installs(checkout)) == 2
+
+
+def test_run_finds_its_folder_whatever_cdpath_says(checkout):
+    wrong = checkout.parents[1] / "wrong"
+    (wrong / checkout.name).mkdir(parents=True)
+    script = Path(checkout.name) / "run"
+    cdpath = {"CDPATH": str(wrong)}
+    answer = run(
+        checkout, "sh", "-c", "echo $PWD", script=script, cwd=checkout.parent, variables=cdpath
+    )
+    assert answer.stdout == f"{checkout}\n", answer.stderr
+    assert not [*(wrong / checkout.name).iterdir()]
+
+
+def test_run_finds_its_folder_through_symbolic_links(checkout):
+    first, second = checkout.parents[1] / "first", checkout.parent / "second"
+    first.symlink_to(checkout / "run")
+    second.symlink_to(Path("..") / "first")
+    answer = run(checkout, "sh", "-c", "echo $PWD", script=second, cwd=checkout.parent)
+    assert answer.stdout == f"{checkout}\n", answer.stderr
 
 
 def test_run_notices_a_setup_that_did_not_end(checkout):
