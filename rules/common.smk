@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,7 +17,12 @@ from experiments.catalogue import (
     targets,
 )
 from experiments.harness.command_line import to_words
-from experiments.harness.configuration import ConfigurationError, complete, results_folder
+from experiments.harness.configuration import (
+    ConfigurationError,
+    complete,
+    guess,
+    results_folder,
+)
 from experiments.harness.sources import Sources
 
 
@@ -173,6 +179,24 @@ def files_of_target(name):
 def describe(name, about):
     """Gives a rule that a loop made its own line in the list of targets."""
     workflow.get_rule(name).docstring = about
+
+
+def no_file():
+    """What a name must look like that is neither a target nor a file.
+
+    The only file with such a name that a rule may need is one that the configuration names.
+    """
+    return rf"(?!{re.escape(argru_weights())}$)[^/.]+"
+
+
+def refuse_unknown_target(wildcards):
+    """Ends a run that is asked for a target that there is not."""
+    known = [rule.name for rule in workflow.rules if not rule.output]
+    unknown = wildcards.unknown_target
+    sys.exit(
+        f"Targets: the target {unknown} is unknown{guess(unknown, known)}; "
+        f"there are {', '.join(known)}, and the files that rules make."
+    )
 
 
 def refuse_second_run():

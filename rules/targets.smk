@@ -32,3 +32,15 @@ for target, about in targets().items():
         localrule: True
 
     describe(target, about)
+
+
+# Snakemake takes a name that is no rule for a file, and then finds this rule to make it.
+rule refuse_unknown_target:
+    """No target: says which there are, where another is asked for."""
+    input:
+        refuse_unknown_target,
+    output:
+        "{unknown_target}",
+    wildcard_constraints:
+        unknown_target=no_file(),
+    localrule: True

@@ -7,7 +7,7 @@ the scale's file, the schema's default. Every fault is one sentence that names t
 import copy
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +160,16 @@ def _explain(error: jsonschema.ValidationError) -> str:
 
 def _explain_unknown(place: str, value: Mapping[str, Any], allowed: Mapping[str, Any]) -> str:
     unknown = next(str(key) for key in value if key not in allowed)
-    near = difflib.get_close_matches(unknown, allowed, n=1)
-    guess = f" (did you mean {near[0]}?)" if near else ""
     name = f"{place}.{unknown}" if place else unknown
-    return f"the key {name} is unknown{guess}; allowed here are {', '.join(allowed)}"
+    return (
+        f"the key {name} is unknown{guess(unknown, allowed)}; allowed here are {', '.join(allowed)}"
+    )
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that is most like this one; empty where none is like it."""
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _hint(value: Any, types: list[str]) -> str:

@@ -63,6 +63,31 @@ def test_wrong_configuration_is_one_sentence(clone, given, named):
     assert "Traceback" not in answer.stderr + answer.stdout
 
 
+@pytest.mark.parametrize(
+    "given, named",
+    [
+        (["gru_scalng"], "the target gru_scalng is unknown (did you mean gru_scaling?); there are"),
+        (["wide", "zzz"], "the target zzz is unknown; there are"),
+        (["--until", "tabels"], "the target tabels is unknown (did you mean tables?)"),
+    ],
+)
+def test_an_unknown_target_is_one_sentence(clone, given, named):
+    answer = snakemake(clone, "-n", *given)
+    (fault,) = [line for line in answer.stderr.splitlines() if named in line]
+    assert answer.returncode != 0
+    names = fault.partition("there are ")[2].split(", ")
+    assert {"all", "figures", "tables", "report", *catalogue.targets()} == {*names[:-1]}
+    assert "Traceback" not in answer.stderr + answer.stdout
+
+
+def test_weights_may_have_a_name_like_that_of_a_target(clone):
+    weights = clone / "weights"
+    weights.touch()
+    answer = snakemake(clone, "-n", "argru", "--config", "argru={weights: weights}")
+    weights.unlink()
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 def test_values_reach_an_experiment_whole_whatever_signs_they_have(clone, tmp_path):
     folder, weights, scale = """my $HOME; 'a' "b" {c} *""", "it's; $mine.npz", "my smoke"
     given = tmp_path / "given.yaml"
