@@ -4,9 +4,12 @@ Header lines start with @. Then comes a line for each series: its channels, whic
 dimensions, stand between colons, the values of a channel between commas, the label is last.
 """
 
+import codecs
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +18,27 @@ from experiments.datasets.dataset import DatasetError
 # Without these no file is understood; `@dimensions`, `@equalLength` and `@seriesLength` promise
 # what is then compared. `@missing` says nothing that the values do not.
 _REQUIRED = ("@problemName", "@timeStamps", "@univariate", "@classLabel", "@data")
+# A line that only files of other kinds have.
+_OTHERS = {"@relation": "an ARFF file", "@targetlabel": "a file for regression, not classification"}
+_COMMENT = ("#", "%")
 _MISSING = ("", "?", "nan")
+# What stands for bytes that are no text.
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+# How packed files begin.
+_PACKED = {
+    "PK\x03\x04": "zip",
+    f"\x1f{_UNREADABLE}\x08": "gzip",
+    "BZh": "bzip2",
+    f"{_UNREADABLE}7zXZ": "xz",
+}
+# The marks that say how a text is written. That of UTF-32 begins as one of UTF-16 does.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True)
@@ -44,24 +67,34 @@ class _Header:
     length: int | None
 
 
+class _Found(NamedTuple):
+    """A line of the header: where it stands, and what follows its key."""
+
+    place: str
+    value: str
+
+
 def read_ts(path: Path) -> TimeSeriesFile:
     """Reads a classification file, line by line.
 
     **Arguments:**
 
-    - `path`: a file without time stamps and without gaps in its series.
+    - `path`: a file without time stamps and without gaps in its series. Its text is UTF-8, or what
+        the byte-order mark at its beginning says.
 
     **Raises:** `DatasetError`, with the name of the file and the number of the line, if it
-    cannot be read, is truncated or damaged, does not keep what its header promises, or has
-    time stamps or missing values.
+    cannot be read, is truncated or damaged, does not keep what its header promises, has
+    time stamps or missing values, or names classes that cannot be told apart.
 
     Reference: Bagnall et al., "The UEA multivariate time series classification archive",
     2018 (arXiv 1811.00075).
     """
     try:
-        # Comments are not always UTF-8; a damaged number is found when it is converted.
-        with path.open(encoding="utf-8", errors="replace") as file:
-            lines = enumerate(file, start=1)
+        with path.open("rb") as file:
+            start = file.peek(max(map(len, _MARKS)))
+            encoding = next((_MARKS[mark] for mark in _MARKS if start.startswith(mark)), "utf-8")
+            # Comments are not always what the rest is; a damaged number is found when converted.
+            lines = enumerate(io.TextIOWrapper(file, encoding, errors="replace"), start=1)
             header = _read_header(path.name, lines)
             return _read_series(path.name, lines, header)
     except OSError as error:
@@ -69,50 +102,109 @@ def read_ts(path: Path) -> TimeSeriesFile:
 
 
 def _read_header(name: str, lines: Iterable[tuple[int, str]]) -> _Header:
-    found: dict[str, tuple[str, str]] = {}
-    for number, line in lines:
-        words = line.split(maxsplit=1)
-        if not words or words[0].startswith(("#", "%")):
-            continue
-        if not words[0].startswith("@"):
-            raise DatasetError(
-                f"{name}, line {number}: {line.strip()[:20]!r} stands where the header or its last "
-                "line, @data, should: this is no .ts file or it is damaged, get it again."
-            )
-        # Upper and lower case differ between the archive's files.
-        value = words[1].strip() if len(words) > 1 else ""
-        found[words[0].lower()] = (f"{name}, line {number}", value)
-        if words[0].lower() == "@data":
-            break
+    found = _find_keys(name, lines)
+    if not found:
+        raise DatasetError(f"{name} is empty, or has comments only: get it again.")
     for key in _REQUIRED:
         if key.lower() not in found:
             raise DatasetError(
                 f"{name} has no line {key} in its header, so it is damaged or no classification "
                 "file: get it again."
             )
-    place, _ = found["@timestamps"]
     if _flag(found, "@timestamps"):
         raise DatasetError(
-            f"{place}: the series have time stamps, which are not read here: use a file whose "
-            "series are sampled evenly."
-        )
-    place, labels = found["@classlabel"]
-    classes, *label_names = labels.split() or [""]
-    if classes.lower() != "true" or not label_names:
-        raise DatasetError(
-            f"{place}: {labels!r} names no classes: use a classification file, which has `true` "
-            "and the names there."
+            f"{found['@timestamps'].place}: the series have time stamps, which are not read here: "
+            "use a file whose series are sampled evenly."
         )
     univariate = _flag(found, "@univariate")
+    dimensions = _number(found, "@dimensions", "@dimension")
+    if univariate and dimensions not in (None, 1):
+        raise DatasetError(
+            f"{found['@univariate'].place}: @univariate is true but the header promises "
+            f"{dimensions} dimensions: it is damaged, get it again."
+        )
+    length = _number(found, "@serieslength")
     return _Header(
-        label_names=tuple(label_names),
-        dimensions=1 if univariate else _number(found, "@dimensions", "@dimension"),
-        equal_length="@equallength" in found and _flag(found, "@equallength"),
-        length=_number(found, "@serieslength"),
+        label_names=_class_names(*found["@classlabel"]),
+        dimensions=1 if univariate else dimensions,
+        equal_length=_flag(found, "@equallength")
+        if "@equallength" in found
+        else length is not None,
+        length=length,
     )
 
 
-def _flag(found: dict[str, tuple[str, str]], key: str) -> bool:
+def _find_keys(name: str, lines: Iterable[tuple[int, str]]) -> dict[str, _Found]:
+    """The lines of the header by their keys, in lower case: the archive's files differ in it."""
+    found: dict[str, _Found] = {}
+    for number, line in lines:
+        words = line.split(maxsplit=1)
+        if not words or words[0].startswith(_COMMENT):
+            continue
+        place = f"{name}, line {number}"
+        if not words[0].startswith("@") or "\0" in line:
+            raise DatasetError(
+                f"{place}: {line.strip()[:20]!r} stands where the header or its last line, @data, "
+                f"should: {_why_no_header(line)}."
+            )
+        key = words[0].lower()
+        value = words[1].strip() if len(words) > 1 else ""
+        if key == "@":
+            raise DatasetError(f"{place}: a blank follows the @ of {line.strip()!r}: take it out.")
+        if key in _OTHERS:
+            raise DatasetError(
+                f"{place}: a file with the line {key} is {_OTHERS[key]}: use a .ts file of a "
+                "classification."
+            )
+        if key in found and found[key].value != value:
+            raise DatasetError(
+                f"{place}: {key} is {value!r} but was {found[key].value!r} before: leave the line "
+                "that is right."
+            )
+        found[key] = _Found(place, value)
+        if key == "@data":
+            break
+    return found
+
+
+def _why_no_header(line: str) -> str:
+    for start, kind in _PACKED.items():
+        if line.startswith(start):
+            return f"this is a packed file ({kind}) and no .ts file, unpack it"
+    if "\0" in line:
+        return (
+            "this is no .ts file, or its text is UTF-16 without the mark at the beginning that "
+            "says so, save it as UTF-8"
+        )
+    return "this is no .ts file or it is damaged, get it again"
+
+
+def _class_names(place: str, value: str) -> tuple[str, ...]:
+    classes, *names = value.split() or [""]
+    if classes.lower() != "true" or not names:
+        raise DatasetError(
+            f"{place}: {value!r} names no classes: use a classification file, which has `true` "
+            "and the names there."
+        )
+    for name in names:
+        if _UNREADABLE in name:
+            raise DatasetError(
+                f"{place}: the class name {name[:20]!r} has bytes that are no UTF-8, so classes "
+                "may look alike: save the file as UTF-8."
+            )
+        if ":" in name:
+            raise DatasetError(
+                f"{place}: the class name {name[:20]!r} has a colon, which ends a dimension: "
+                "name the class without it, here and in its series."
+            )
+        if names.count(name) > 1:
+            raise DatasetError(
+                f"{place}: two classes have the name {name[:20]!r}: name each class once."
+            )
+    return tuple(names)
+
+
+def _flag(found: dict[str, _Found], key: str) -> bool:
     place, value = found[key]
     if value.lower() not in ("true", "false"):
         raise DatasetError(
@@ -121,7 +213,7 @@ def _flag(found: dict[str, tuple[str, str]], key: str) -> bool:
     return value.lower() == "true"
 
 
-def _number(found: dict[str, tuple[str, str]], *keys: str) -> int | None:
+def _number(found: dict[str, _Found], *keys: str) -> int | None:
     for key in keys:
         if key in found:
             place, value = found[key]
@@ -139,9 +231,15 @@ def _read_series(name: str, lines: Iterator[tuple[int, str]], header: _Header) -
     dimensions, length = header.dimensions, header.length
     series, labels = [], []
     for number, line in lines:
-        if line.isspace():
+        start = line.strip()[:20]
+        if not start or start.startswith(_COMMENT):
             continue
         place = f"{name}, line {number}"
+        if start.startswith("@"):
+            raise DatasetError(
+                f"{place}: {start!r} is a line of a header, but @data, which ends it, came before: "
+                "keep one header and the series that belong to it."
+            )
         *channels, label = line.split(":")
         label = label.strip()
         dimensions = len(channels) if dimensions is None else dimensions
@@ -151,6 +249,10 @@ def _read_series(name: str, lines: Iterator[tuple[int, str]], header: _Header) -
                 f"{place}: the file ends within this line, after {len(channels)} of "
                 f"{dimensions} dimensions and a label: it is truncated, get it again."
             )
+        if not label:
+            raise DatasetError(
+                f"{place}: the line ends with a colon where its label should be: add the label."
+            )
         if len(channels) != dimensions:
             raise DatasetError(
                 f"{place}: the series has {len(channels)} dimensions instead of {dimensions}: "
@@ -159,7 +261,7 @@ def _read_series(name: str, lines: Iterator[tuple[int, str]], header: _Header) -
         if label not in numbers:
             raise DatasetError(
                 f"{place}: the label {label[:20]!r} is none of {', '.join(header.label_names)}, "
-                "the classes that the header names: the file is damaged, get it again."
+                f"the classes that the header names: {_why_unknown(label, header.label_names)}."
             )
         values = [_values(place, channel, text) for channel, text in enumerate(channels, start=1)]
         if header.equal_length and length is None:
@@ -178,12 +280,21 @@ def _read_series(name: str, lines: Iterator[tuple[int, str]], header: _Header) -
     return TimeSeriesFile(tuple(series), np.array(labels, np.int64), header.label_names)
 
 
+def _why_unknown(label: str, names: tuple[str, ...]) -> str:
+    if label in ",".join(names).split(","):
+        return "commas stand between these where the format has blanks, put blanks there"
+    if len(label.split()) > 1:
+        return "a class name has no blanks, write it as one word here and in the header"
+    if _UNREADABLE in label:
+        return "it has bytes that are no UTF-8, save the file as UTF-8"
+    if any(label.lower() == name.lower() or _float(label) == _float(name) for name in names):
+        return "it is written otherwise there, write it alike"
+    return "the file is damaged, get it again"
+
+
 def _values(place: str, channel: int, text: str) -> np.ndarray:
     words = text.split(",")
-    try:
-        values = np.array(words, dtype=np.float64)
-    except ValueError:
-        values = np.array([_float(word) for word in words])
+    values = _floats(text, words)
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
         word = words[wrong[0]].strip()
@@ -192,14 +303,34 @@ def _values(place: str, channel: int, text: str) -> np.ndarray:
             raise DatasetError(
                 f"{place} is missing ({word!r}): leave the series out or fill the gap."
             )
+        if word.startswith("("):
+            raise DatasetError(
+                f"{place} is {word[:20]!r}, which has a time stamp though @timeStamps is false: "
+                "use a file whose series are sampled evenly."
+            )
         raise DatasetError(
             f"{place} is {word[:20]!r}, not a finite number: the file is damaged, get it again."
         )
     return values
 
 
+def _floats(text: str, words: list[str]) -> np.ndarray:
+    """The numbers that words stand for, NaN where one stands for none; `text` has them all."""
+    if _is_plain(text):
+        try:
+            return np.array(words, dtype=np.float64)
+        except ValueError:
+            pass
+    return np.array([_float(word) for word in words])
+
+
 def _float(word: str) -> float:
     try:
-        return float(word)
+        return float(word) if _is_plain(word) else float("nan")
     except ValueError:
         return float("nan")
+
+
+def _is_plain(text: str) -> bool:
+    """Without what Python takes for a number and the format does not: 1_000, digits of Arabic."""
+    return text.isascii() and "_" not in text
