@@ -59,7 +59,7 @@ from parallel_rnn.cells import (
 
 EXPERIMENT = "architectures"
 BLOCKS = "block_quasi_deer"
-# People whose recordings choose nothing here, and people whose recordings are classified.
+# Numbers of people in the validation part, by which nothing is chosen here, and the test part.
 VALIDATION_PEOPLE, TEST_PEOPLE = 2, 2
 # Updates at the end of the training whose mean loss is told.
 LAST_UPDATES = 10
@@ -88,12 +88,12 @@ class Architecture(NamedTuple):
 
 
 def first(state: tuple[Array, ...]) -> Array:
-    """The output of a cell whose state has it as its first part, such as (y, z) of LEM."""
+    """The first part of a state, which is the output of cells such as LEM with its state (y, z)."""
     return state[0]
 
 
 def last(state: tuple[Array, ...]) -> Array:
-    """The output of a cell whose state has it as its last part, such as (c, h) of an LSTM."""
+    """The last part of a state, which is the output of cells such as LSTM with its state (c, h)."""
     return state[-1]
 
 
@@ -146,11 +146,11 @@ class Outcome(NamedTuple):
 
 
 def methods(settings: Settings, parts: int) -> dict[str, Method]:
-    """The chosen methods that make sense for a state of so many parts."""
+    """The solvers of the chosen methods; with blocks only for a state of more than one part."""
     limits: dict[str, Any] = {"rtol": settings.tolerance, "atol": settings.tolerance}
     dampings = {"elk": [settings.elk_damping], "quasi_elk": [settings.quasi_elk_damping]}
     blocks = {BLOCKS: {"transition": BlockDiagonal(parts)}}
-    # Blocks of one number are the diagonal.
+    # Where the state has one part the blocks are 1 x 1: that is quasi-DEER again.
     names = [name for name in settings.methods if name != BLOCKS or parts > 1]
     found = {}
     for name in names:
@@ -161,7 +161,7 @@ def methods(settings: Settings, parts: int) -> dict[str, Method]:
 
 
 def program(settings: Settings, method: Method, cell: Any, xs: Array) -> Callable[..., Outcome]:
-    """(cell, inputs) -> outcome, compiled. It serves a cell with other weights as well."""
+    """The compiled function (cell, inputs) -> outcome, for any weights of the cell."""
     stepped = isinstance(method.solver, Sequential)
 
     def run(cell: Any, xs: Array) -> Outcome:
@@ -183,7 +183,7 @@ def program(settings: Settings, method: Method, cell: Any, xs: Array) -> Callabl
 
 
 def programs(settings: Settings, cell: Any, xs: Array) -> dict[str, Callable[..., Outcome] | str]:
-    """Sequential evaluation and all methods, compiled side by side; a sentence for one left out."""
+    """The compiled function of every method, by name; for a method left out, a sentence why."""
     parts = jax.tree.leaves(cell.initial_state())
     dim = sum(part.size for part in parts)
     known = {"sequential": Method(Sequential()), **methods(settings, len(parts))}

@@ -58,7 +58,7 @@ class Settings:
     repetitions: int
 
     def damping(self, method: str) -> float:
-        """The λ of a method; 0, which is none, for the undamped ones."""
+        """The λ of a method; 0 for a method that has no damping."""
         return {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method, 0.0)
 
 
@@ -131,7 +131,7 @@ def measure_times(settings: Settings, model: ARGRU) -> pd.DataFrame:
     for method in COMPARED:
         run = search(method, settings.tolerance, settings.timed_steps, trace=None)
         calls[method] = partial(run, system, like(system, settings.damping(method)))
-    # The first call compiles. A method that is done before has made fewer iterations.
+    # The first call compiles. A method that ends early has made fewer iterations than were asked.
     taken = {name: timed(call)[1] for name, call in calls.items()}
     steps = {name: int(found[1]) for name, found in taken.items() if name != "sequential"}
     plans = dict.fromkeys(calls, Plan(seeds=1, warmups=2, repetitions=settings.repetitions))

@@ -63,7 +63,10 @@ def sweep(settings: Settings, model: ARGRU, progress: Progress) -> pd.DataFrame:
 
 
 def _mad_after(mad: np.ndarray, iterations: int, max_steps: int) -> float:
-    """The MAD after so many iterations; it stays as it is when a solve has ended by itself."""
+    """The MAD after a number of iterations.
+
+    A solve that ended before by itself keeps its last MAD; one cut off by `max_steps` has NaN.
+    """
     last = len(mad) - 1
     if iterations > last == max_steps:
         return math.nan

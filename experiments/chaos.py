@@ -71,13 +71,13 @@ class Settings:
     cell_seconds: float
 
     def solver(self, method: str) -> AbstractSolver:
-        """A method with its damping."""
+        """The solver of a method, with the damping that the settings give it."""
         dampings = {"elk": [self.elk_damping], "quasi_elk": [self.quasi_elk_damping]}
         limits = {"rtol": self.tolerance, "atol": self.tolerance}
         return METHODS[method].build(*dampings.get(method, []), **limits)
 
     def key(self, *numbers: int) -> Array:
-        """The seed's random key for these numbers: other numbers give another key."""
+        """A random key that follows from the seed and from all of these numbers."""
         key = jax.random.key(self.seed)
         for number in numbers:
             key = jax.random.fold_in(key, number)
@@ -251,7 +251,7 @@ COLUMNS = (
 
 
 def solve_rows(settings: Settings, cases: Sequence[Case]) -> Iterator[list[dict]]:
-    """For sequential evaluation, then each method and window: one row for every case."""
+    """Lists of one row a case: first for sequential evaluation, then for each method and window."""
     sequential = program(settings, Sequential(), None, cases[0])
     yield [
         {"method": "sequential", "status": COMPLETED, "time_s": sequential(case)[1]}

@@ -52,7 +52,7 @@ from parallel_rnn._kalman import filter_changes
 EXPERIMENT = "damping"
 # The states of the classifier are between -1 and 1, and close to each other.
 CLASSIFIER_THRESHOLD = 1e-3
-# The band of the spectral radii.
+# The quantiles of the spectral radii between which the figure draws a band.
 LOW, HIGH = 0.05, 0.95
 
 
@@ -146,7 +146,7 @@ SYSTEMS = {"argru": argru, "lorenz96": lorenz96, "classifier": classifier}
 
 
 def solve_whole(settings: Settings, system: System, variant: Variant) -> Iterator[dict[str, Any]]:
-    """Solves the whole sequence from zeros; the iteration at which the MAD meets the threshold."""
+    """Columns of whole-sequence solves: iterations from which the MAD stays below the threshold."""
 
     @eqx.filter_jit
     def run(system: System, value: Array) -> tuple[Array, Any, Array]:
@@ -173,7 +173,7 @@ def solve_whole(settings: Settings, system: System, variant: Variant) -> Iterato
 
 
 def solve_windows(settings: Settings, system: System, variant: Variant) -> Iterator[dict[str, Any]]:
-    """Solves windows one after the other; the mean iterations in which one meets the tolerance."""
+    """Columns of solves in windows: the mean iterations until a window meets the tolerance."""
 
     @eqx.filter_jit
     def run(system: System, value: Array) -> tuple[Any, Array, Array]:
@@ -200,7 +200,7 @@ EVALUATIONS = {"whole": solve_whole, "windows": solve_windows}
 
 
 def sweep(settings: Settings, found: dict[str, System]) -> pd.DataFrame:
-    """One row a solve. Programs are compiled and run side by side, as nothing is timed."""
+    """The table of one row a solve. Nothing is timed, so programs run side by side."""
     cells = [
         (name, evaluation, variant)
         for name in found

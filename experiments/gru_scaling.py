@@ -187,7 +187,11 @@ def _run(settings: Settings, length: int, programs: dict[str, Program]) -> Itera
 def _first_runs(
     settings: Settings, calls: dict[str, Callable[[], Rollout]], plans: dict[str, Plan]
 ) -> dict[str, Outcome]:
-    """Runs every method once and checks its answer; adds the plan of a method new to it."""
+    """Runs every method once and compares its answer with that of sequential evaluation.
+
+    `plans` is changed: a method without a plan gets one that fits the time of this run, and a
+    method that failed loses its plan.
+    """
     outcomes = {}
     reference = None
     for name, call in calls.items():

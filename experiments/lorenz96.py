@@ -60,7 +60,7 @@ class Settings:
     repetitions: int
 
     def best(self, method: str) -> float:
-        """The damping whose iterates are kept; 0, which is none, for the undamped methods."""
+        """The damping whose iterates are kept; 0 for a method that has no damping."""
         return {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method, 0.0)
 
     def swept(self, method: str) -> list[float]:

@@ -99,7 +99,7 @@ def problem(dim: int, length: int, seed: int) -> Problem:
 
 
 def stepped(step: Callable[[Array, Any], Array], s0: Array, inputs: Any) -> Outcome:
-    """One step after another."""
+    """All states by `jax.lax.scan` of `step`; they count as found if all are finite."""
 
     def twice(state: Array, x: Any) -> tuple[Array, Array]:
         state = step(state, x)
@@ -183,7 +183,7 @@ def first_calls(calls: dict[str, Callable[[], Outcome]]) -> Iterator[tuple[str, 
 
 
 def check(outcome: Outcome, answer: np.ndarray | None) -> Row:
-    """What the first call of a method showed."""
+    """The status, counts and error of a method's first call; no error where no answer is known."""
     return {
         "status": COMPLETED if bool(outcome.converged) else NOT_CONVERGED,
         "num_steps": None if outcome.num_steps is None else int(outcome.num_steps),

@@ -76,7 +76,7 @@ class Places(NamedTuple):
 
 
 def look_of(method: str, estimate: str) -> dict:
-    """The smoother is hollow and dotted."""
+    """Options of `Axes.plot` that draw a method; with the smoother hollow and dotted."""
     options = {**style.line_options(method), "markersize": 3.5, "linestyle": "-"}
     if estimate == "smoother":
         options |= {"markerfacecolor": "white", "linestyle": ":"}

@@ -76,7 +76,7 @@ def load(name: str, folder: str | None, length: int) -> Dataset:
 
 
 def divide(dataset: Dataset, length: int, validation: int, test: int, seed: int) -> Parts:
-    """Series of one group, such as one person, are in one part only.
+    """Divides a dataset; series of one group, such as one person, come into the same part.
 
     All are standardised by the training part; the first `length` steps of each are kept.
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from experiments.datasets.dataset import DatasetError
 
-# Without these no file is understood; `@dimensions`, `@equalLength` and `@seriesLength` promise
-# what is then compared. `@missing` says nothing that the values do not.
+# A file needs these lines to be understood. `@dimensions`, `@equalLength` and `@seriesLength` need
+# not be there; where they are, the series are compared with them. `@missing` is not read, since
+# the values themselves show what is missing.
 _REQUIRED = ("@problemName", "@timeStamps", "@univariate", "@classLabel", "@data")
 # A line that only files of other kinds have.
 _OTHERS = {"@relation": "an ARFF file", "@targetlabel": "a file for regression, not classification"}
@@ -93,7 +94,7 @@ def read_ts(path: Path) -> TimeSeriesFile:
         with path.open("rb") as file:
             start = file.peek(max(map(len, _MARKS)))
             encoding = next((_MARKS[mark] for mark in _MARKS if start.startswith(mark)), "utf-8")
-            # Comments are not always what the rest is; a damaged number is found when converted.
+            # Comments may have another encoding than the rest; a damaged number is refused later.
             lines = enumerate(io.TextIOWrapper(file, encoding, errors="replace"), start=1)
             header = _read_header(path.name, lines)
             return _read_series(path.name, lines, header)
@@ -332,5 +333,5 @@ def _float(word: str) -> float:
 
 
 def _is_plain(text: str) -> bool:
-    """Without what Python takes for a number and the format does not: 1_000, digits of Arabic."""
+    """Whether only plain digits can be in a text: Python also takes 1_000 and Arabic ones."""
     return text.isascii() and "_" not in text

@@ -85,7 +85,7 @@ def compile_for(target: str, function: Callable, shapes: Any) -> jax.stages.Comp
     def placed(shape):
         return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
-    # The default device is what the solver's own choices for a platform go by.
+    # The solver chooses what suits a platform by the default device, so the GPU has to be that.
     with jax.default_device(device):
         lowered = jax.jit(function).lower(*jax.tree.map(placed, shapes))
     try:

@@ -24,7 +24,7 @@ from experiments.problems.gru import normal_inputs, untrained_gru
 
 
 def gpu_name() -> str | None:
-    """The name of this machine's first GPU, or nothing."""
+    """The name of this machine's first GPU, `None` where there is none."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -34,7 +34,7 @@ def gpu_name() -> str | None:
 
 
 def peak_in_own_process(cell: Cell) -> int | None:
-    """Bytes that the program took at most on this machine's GPU; nothing if it did not run."""
+    """Bytes that the program took at most on this machine's GPU; `None` if it did not run."""
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     environment.pop("JAX_PLATFORMS", None)
     command = [sys.executable, "-m", "experiments.gpu.peak", *to_words(cell._asdict())]
@@ -43,7 +43,7 @@ def peak_in_own_process(cell: Cell) -> int | None:
 
 
 def run(cell: Cell) -> dict[str, Any] | None:
-    """Runs a program once; what the device then says of its memory."""
+    """Runs a program once and returns the device's record of its memory, `None` without one."""
     function, _ = program(cell)
     weights_key, inputs_key = jax.random.split(jax.random.key(0))
     weights = untrained_gru(weights_key, cell.dim, cell.dim)

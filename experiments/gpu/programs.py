@@ -31,7 +31,7 @@ class Cell(NamedTuple):
     window: int
 
 
-# Memory depends on neither the number that a tolerance is nor the damping, so any do.
+# Memory depends neither on the tolerance nor on the damping, so any values do.
 LIMITS = {"rtol": 1e-5, "atol": 1e-5}
 DAMPING = 1e-2
 # The kinds of methods that roll a GRU out.
@@ -70,7 +70,7 @@ def _roll_out(cell: Cell, gru: Any, start: jax.Array, inputs: jax.Array) -> Roll
 
 
 def adjoint_like(method: str, window: int | None) -> AbstractAdjoint:
-    """The adjoint whose memory grows as the method's own does."""
+    """An adjoint whose memory grows as its method's: with D for quasi-DEER, else with D squared."""
     if method.startswith("quasi"):
         return IteratedAdjoint(registry.METHODS["quasi_deer"].build(**LIMITS))
     return ImplicitAdjoint(window=window)

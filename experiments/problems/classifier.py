@@ -132,7 +132,7 @@ class Classifier(eqx.Module):
 
 
 def each_step(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """A function of one step's numbers, for all steps of all series."""
+    """Applies a function of one step's numbers to every step of every series."""
     return jax.vmap(jax.vmap(function))
 
 

@@ -56,7 +56,7 @@ def _mean_growth(
 
 
 def _in_float64(tree: PyTree) -> PyTree:
-    """Float arrays from numpy's copy: JAX keeps the precision of its own."""
+    """A tree with float arrays in float64, by way of NumPy: JAX would keep the old dtype."""
     return jax.tree.map(
         lambda leaf: (
             jnp.asarray(np.asarray(leaf), jnp.float64) if eqx.is_inexact_array(leaf) else leaf

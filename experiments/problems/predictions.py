@@ -1,4 +1,4 @@
-"""Which class a classifier takes."""
+"""From logits to the class that a classifier predicts."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int

@@ -24,7 +24,7 @@ def search(
     max_steps: int,
     trace: Callable[[System, Array], Any] | None,
 ) -> Search:
-    """(system, damping) -> (trace of all iterates, number of iterations).
+    """A compiled function (system, damping) -> (trace of all iterates, number of iterations).
 
     Compiled once for all models, draws and dampings.
 
@@ -48,7 +48,7 @@ def search(
 
 
 def _on_states(trace: Callable[[System, Array], Any], system: System) -> Callable:
-    """`trace` with the arguments that `solve` gives it."""
+    """`trace` as a function of the step, states and residual that `solve` calls a trace with."""
     return lambda step, states, residual: trace(system, states)
 
 
@@ -59,7 +59,7 @@ def deviations(run: Search, system: System, damping: float) -> np.ndarray:
 
 
 def summarise(mad: np.ndarray) -> dict[str, Any]:
-    """The iterations that it took to the answer and in all, and the last MAD."""
+    """Three columns of a solve: iterations to the answer, iterations in all, and the last MAD."""
     return {
         "num_steps": first_below(mad, PAPER_THRESHOLD),
         "run_steps": len(mad) - 1,

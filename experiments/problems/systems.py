@@ -14,7 +14,7 @@ from experiments.problems.lorenz96 import Lorenz96
 from experiments.problems.lorenz96 import deviation as summed_deviation
 from parallel_rnn import AbstractSolver, Sequential, Solution, solve
 
-# Where the paper takes its picture of Lorenz96.
+# Which of the starts, counted from 0, the paper's picture of Lorenz96 has.
 LORENZ96_START = 7
 
 
@@ -36,11 +36,11 @@ class System(eqx.Module):
     threshold: float = eqx.field(static=True)
 
     def solve(self, solver: AbstractSolver, **options: Any) -> Solution:
-        """The outcome of a method, also where it fails."""
+        """Solves for the system's states by a method; the solution tells where that failed."""
         return solve(self.f, self.s0, self.xs, solver, length=self.length, throw=False, **options)
 
     def mad(self, states: Float[Array, "T D"]) -> Float[Array, ""]:
-        """The distance of states from the answer."""
+        """The system's mean absolute deviation of states from its answer."""
         return self.deviation(states, self.answer)
 
 
@@ -52,7 +52,7 @@ def answered(
     deviation: Callable[[Array, Array], Array],
     threshold: float,
 ) -> System:
-    """A system with its answer; the arguments are its parts."""
+    """A system of these parts, with its answer, which is evaluated one step after another."""
     return System(f, s0, xs, length, _evaluate(f, s0, xs, length), deviation, threshold)
 
 

@@ -24,7 +24,7 @@ LARGEST_GRADIENT = 1.0
 
 
 def whole(state: Array) -> Array:
-    """The output of a cell whose whole state is its output."""
+    """The state as it is, which is the output of such cells as the GRU."""
     return state
 
 

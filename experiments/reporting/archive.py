@@ -31,7 +31,7 @@ from experiments.harness.records import describe_commit, read_records
 NAMES = tuple(one.name for one in EXPERIMENTS)
 PROVENANCE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parents[2]
-# Facts of each record that the provenance gathers: its own name for them, and the record's.
+# Facts that the provenance gathers from all records: name in the provenance -> key in a record.
 _GATHERED = {"measured_at_commits": "commit", "devices": "device", "versions": "versions"}
 
 

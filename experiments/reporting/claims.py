@@ -119,7 +119,7 @@ def holds(entry: Entry, values: Mapping[str, float]) -> bool:
 
 
 def _targets(against: Any, values: Mapping[str, float]) -> dict[str, Any]:
-    """What each value is held against; for an order the names alone count."""
+    """The number that each value is compared with, by name; an order has names without numbers."""
     if isinstance(against, Mapping):
         return dict(against)
     return dict.fromkeys(against if isinstance(against, list) else values, against)

@@ -15,7 +15,7 @@ _SECONDS = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
 def quantity(value: float | None) -> str:
     """A number with three significant digits: 0.0123, 4.5, 1,230, 1.2e-7.
 
-    NaN was not measured. Infinitely many iterations found nothing.
+    NaN is written as what was not measured, and infinity, as a number of iterations, as not found.
     """
     if value is None or math.isnan(value):
         return NOT_MEASURED
@@ -28,14 +28,14 @@ def quantity(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A whole number in full; medians between two whole numbers as any other number."""
+    """A whole number with all its digits; any other, such as a median, as `quantity` writes it."""
     if value is None or not math.isfinite(value) or value != round(value):
         return quantity(value)
     return f"{int(value):,}"
 
 
 def extent(value: float) -> str:
-    """How far an iterate leaves; float32 has an end."""
+    """The distance of an iterate from the answer; infinity means that float32 could not hold it."""
     return "beyond float32" if math.isinf(value) else quantity(value)
 
 
@@ -65,7 +65,7 @@ def listed(words: Iterable[str]) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """How many of how many."""
+    """A part of a whole as in "3 of 10"."""
     return f"{part:,} of {whole:,}" if whole else NOT_MEASURED
 
 

@@ -39,7 +39,7 @@ def memory_ratio(table: Table, parts: tuple[str, ...]) -> Ratio | None:
 
 
 def of(values: Column, method: str) -> Column:
-    """A method's values by cell; none where it was not measured."""
+    """The values of one method, without its name in the index; empty if it was not measured."""
     return values[values.index.get_level_values("method") == method].droplevel("method")
 
 
@@ -49,12 +49,12 @@ def iterations(table: Table) -> Column:
 
 
 def iterations_by_damping(table: Table) -> Column:
-    """Median iterations of a method for each λ, infinite where most solves did not arrive."""
+    """Median iterations of a method for each λ, infinite where most solves found no answer."""
     return iterations(table).groupby(table["damping"]).median()
 
 
 def farthest_iterates(table: Table) -> dict[str, float]:
-    """By method: the largest MAD of an iterate of one solve, median over the draws of noise."""
+    """For each method the largest MAD of an iterate of a solve, median over draws of noise."""
     peaks = table.groupby(["method", "seed"])["mad"].max()
     medians: pd.Series = peaks.groupby("method").median()
     return {str(name): float(value) for name, value in medians.items()}

@@ -121,28 +121,28 @@ def rows(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
 
 
 def pick(table: pd.DataFrame, column: str, **values: Any) -> np.ndarray:
-    """The numbers of a column in some rows; none where the table or the column is missing."""
+    """A column of the rows that have these values; empty where there is no such row or column."""
     found = rows(table, **values)
     return found[column].to_numpy(float) if column in found else np.empty(0)
 
 
 def median(values: np.ndarray) -> float:
-    """The median; NaN of nothing."""
+    """The median; NaN where there are no values."""
     return float(np.median(values)) if len(values) else np.nan
 
 
 def smallest(values: np.ndarray) -> float:
-    """The smallest of the numbers that are there; NaN of nothing."""
+    """The smallest of the values that are not NaN; NaN where there are none."""
     return float(np.nanmin(values)) if np.any(~np.isnan(values)) else np.nan
 
 
 def largest(values: np.ndarray) -> float:
-    """The largest of the numbers that are there; NaN of nothing."""
+    """The largest of the values that are not NaN; NaN where there are none."""
     return float(np.nanmax(values)) if np.any(~np.isnan(values)) else np.nan
 
 
 def ratio(one: float, other: float) -> float:
-    """A quotient; NaN where it has no meaning."""
+    """The first number over the second; NaN where that is 0 or either is NaN."""
     return one / other if other and not np.isnan(other) else np.nan
 
 

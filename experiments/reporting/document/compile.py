@@ -60,7 +60,7 @@ def compile_report(numbers: Path, figures: Sequence[Path], tables: Sequence[Path
 
 
 def _further(entries: Sequence[Figure | Table], paths: Sequence[Path]) -> dict[str, str]:
-    """Those that the text says nothing of, each with its line in the catalogue."""
+    """Figures or tables that the text does not name, each with the catalogue's words about it."""
     prose = REPORT.read_text(encoding="utf-8")
     there = {path.stem for path in paths}
     found = [one for one in entries if one.name in there and f'"{one.name}"' not in prose]

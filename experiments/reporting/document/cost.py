@@ -112,12 +112,12 @@ def gpu_memory(source: Results) -> dict[str, str]:
 
 
 def _total(table: pd.DataFrame) -> np.ndarray:
-    """Memory in all of each program; none where there are no results."""
+    """The memory in all of each program in bytes; empty where there are no results."""
     return memory(table, TOTAL).to_numpy(float) if len(table) else np.empty(0)
 
 
 def _total_ratio(table: pd.DataFrame) -> dict[str, str]:
-    """DEER's memory in all over quasi-DEER's at the largest D, and at which length: a claim's."""
+    """DEER's memory in all over quasi-DEER's at the largest D, with the length that it is at."""
     widest = rows(table, dim=largest(pick(table, "dim")))
     found = memory_ratio(widest, TOTAL) if len(widest) else None
     value, length = found or (np.nan, np.nan)

@@ -43,7 +43,7 @@ def argru(source: Results) -> dict[str, str]:
 
 
 def _steps(table: pd.DataFrame) -> np.ndarray:
-    """Iterations of solves; none where there are no results."""
+    """The iterations of each solve; empty where there are no results."""
     return iterations(table).to_numpy(float) if "num_steps" in table else np.empty(0)
 
 
@@ -83,7 +83,7 @@ def argru_sweep(source: Results) -> dict[str, str]:
 
 
 def _sweep(table: pd.DataFrame, prefix: str) -> dict[str, str]:
-    """Of a sweep of the damping: the best one, its iterations, how many of them always arrive."""
+    """The best damping of a sweep, its iterations, and how many dampings find every answer."""
     medians = {} if table.empty else iterations_by_damping(table).to_dict()
     grouped = {damping: _steps(rows(table, damping=damping)) for damping in medians}
     best = min(medians, key=lambda damping: medians[damping], default=math.nan)
@@ -122,7 +122,7 @@ def lorenz96(source: Results) -> dict[str, str]:
 
 
 def _paper_damping(source: Results, method: str) -> float:
-    """The damping of the lower panels of Figure 8; none for an undamped method."""
+    """The damping of the lower panels of Figure 8; 0 for a method that has no damping."""
     found = source.settings("lorenz96", f"{method}_damping")
     return 0.0 if method not in DAMPED else next(iter(found), math.nan)
 
@@ -180,7 +180,7 @@ def windows(source: Results) -> dict[str, str]:
 
 
 def _best_window(table: pd.DataFrame, column: str, write, prefix: str) -> dict[str, str]:
-    """Which method in which window has the least of something, and how much that is."""
+    """The method and the window in which a column is least, and that least value."""
     windowed = rows(table, evaluation="windows")
     best = windowed.sort_values(column).head(1) if column in windowed else windowed
     name = str(best["method"].iloc[0]) if len(best) else NOT_MEASURED

@@ -50,7 +50,12 @@ def argru_fastest_parallel(source: Results) -> Measurement:
 
 
 def fastest_parallel(times: Column, experiment: str) -> Measurement:
-    """Of times in seconds by method, the shortest parallel one over the sequential one."""
+    """The shortest time of a parallel method over that of sequential evaluation.
+
+    **Arguments:**
+
+    - `times`: seconds by method; one that is NaN does not count.
+    """
     times = times.dropna()
     if "sequential" not in times or len(times) < 2:
         raise NotMeasured("no times of sequential evaluation and of a method that found the answer")
@@ -94,7 +99,7 @@ def best_damping(source: Results, experiment: str, method: str) -> Measurement:
 
 
 def worse_at_both_ends(source: Results, experiment: str) -> Measurement:
-    """Iterations at the better end of a sweep over the fewest, for each method."""
+    """For each method the iterations at the better end of its sweep over its fewest iterations."""
     values, texts = {}, []
     for method in DAMPED:
         steps = sweep(source, experiment, method)

@@ -109,7 +109,7 @@ def _compiled(source: Results, **cell: Any) -> Table:
 
 
 def _total_memory_ratio(table: Table, experiment: str) -> Measurement:
-    """DEER's memory in all over quasi-DEER's, of the programs of one state size and batch size."""
+    """DEER's memory in all over quasi-DEER's; the table has one state size and one batch size."""
     ratio = memory_ratio(table, TOTAL)
     if ratio is None:
         raise NotMeasured("no length with the memory of DEER and quasi-DEER")

@@ -64,7 +64,7 @@ def lorenz96_fastest_parallel(source: Results) -> Measurement:
 
 
 def _at_best(source: Results, table: Table) -> Table:
-    """The parallel rows without the sweeps."""
+    """The rows of parallel methods with the paper's dampings, without the rest of the sweeps."""
     best = {name: source.setting(EXPERIMENT, f"{name}_damping") for name in ("elk", "quasi_elk")}
     wanted = table["method"].map(best).fillna(0.0)
     kept = table[table["method"].isin(PARALLEL) & (table["damping"].fillna(0.0) == wanted)]

@@ -17,7 +17,7 @@ class Measurement(NamedTuple):
 
 
 def measured(values: Mapping[str, float], text: str, experiment: str) -> Measurement:
-    """A measurement, unless a number is missing."""
+    """Makes a measurement, or raises `NotMeasured` if there is no number or one is NaN."""
     missing = [name for name, value in values.items() if math.isnan(value)]
     if missing or not values:
         raise NotMeasured(f"no results for {', '.join(missing) or 'any of the sizes'}")
@@ -35,7 +35,7 @@ def power(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits."""
+    """A number with three significant digits or its whole part, or the word infinite."""
     if math.isinf(value):
         return "infinite"
     if 1e3 <= abs(value) < 1e7:

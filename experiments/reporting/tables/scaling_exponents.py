@@ -32,7 +32,7 @@ PAPER = {
     ("quasi_deer", TIME): (1, 1),
     ("quasi_deer", MEMORY): (1, 1),
 }
-# Of a method that the paper does not have.
+# Stands in the column of the paper for a method that the paper does not have.
 NOT_REPORTED = (None, None)
 RAN = (COMPLETED, NOT_CONVERGED)
 COMPILED = (*RAN, OUT_OF_MEMORY)
@@ -170,7 +170,7 @@ def _fit_rows(curve: pd.DataFrame, variable: str, shared: dict[str, Any]) -> Ite
 
 
 def _large(sizes: np.ndarray) -> np.ndarray:
-    """The sizes that a fit uses, of all sizes in rising order."""
+    """The large ones of rising sizes, which a fit uses."""
     wide_enough = int(np.sum(sizes >= sizes[-1] / SIZE_RANGE))
     return sizes[-max(wide_enough, FEWEST_SIZES) :]
 

@@ -35,7 +35,7 @@ PAPER = {
     "elk": Reported(172, 3.600e-3, 619e-3, confirmed=False),
     "quasi_elk": Reported(1566, 0.141e-3, 221e-3, confirmed=True),
 }
-# Of a method that the paper does not have.
+# Stands in the columns of the paper for a method that the paper does not have.
 NOT_REPORTED = Reported(None, None, None, confirmed=True)
 NOTE = (
     "Trained autoregressive GRU, whole sequence, guess of zeros. Iterations until the mean "
