@@ -150,6 +150,9 @@ def solve_checked(
     guess = _flat_guess(options.guess, flat_s0, length)
     fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
     states, found = adjoint.apply(run, recurrence, flat_s0, xs, fixed)
+    if valid_length is not None:
+        # Once more, for the derivatives: those of padding are 0, whatever comes in for it.
+        states = keep_where(jnp.arange(length) < valid_length, states)
     finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
     bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
     return Solution(

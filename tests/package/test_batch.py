@@ -37,11 +37,11 @@ def test_padding_is_ignored(solver, group, window):
 
     def ours(xs):
         states = solve_batch(cell, s0, xs, solver, **options).value
-        return jnp.sum(states**2), states
+        return jnp.sum(jnp.sin(states)), states
 
     def theirs(xs):
         states = jnp.where(COUNTS, all_by_scan(cell, s0, xs), 0)
-        return jnp.sum(states**2), states
+        return jnp.sum(jnp.sin(states)), states
 
     gradient, states = jax.grad(ours, has_aux=True)(padded)
     wanted_gradient, wanted = jax.grad(theirs, has_aux=True)(xs)
