@@ -67,7 +67,7 @@ rule measure_gpu_memory:
     message:
         "Compiling for {wildcards.target}, batch {wildcards.batch}, D = {wildcards.dim} (progress: {log})"
     shell:
-        "JAX_PLATFORMS=cpu PYTHONPATH={input.compiler}${{PYTHONPATH:+:$PYTHONPATH}}"
+        "JAX_PLATFORMS=cpu PYTHONPATH={input.compiler:q}${{PYTHONPATH:+:$PYTHONPATH}}"
         " python -m experiments.gpu_memory {params.options} --compiler {input.compiler:q}"
         " --target {wildcards.target} --batch {wildcards.batch} --dim {wildcards.dim}"
         " --lengths {params.lengths} --output {output.csv:q} > {log:q} 2>&1"

@@ -158,12 +158,14 @@ VARIANTS = {
 }
 
 
-def evaluation(variant: Variant, tolerance: float, window: int | None, group: int) -> Evaluation:
+def evaluation(
+    variant: Variant, tolerance: float | None, window: int | None, group: int
+) -> Evaluation:
     """How a variant evaluates a recurrence.
 
     **Arguments:**
 
-    - `tolerance`: of the residuals, absolute and relative.
+    - `tolerance`: of the residuals, absolute and relative. `None` takes the default of the solver.
     - `window`, `group`: as `solve_batch` takes them.
     """
     if variant.solver is None:

@@ -40,9 +40,9 @@ from ._recurrence import AbstractRecurrence
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
 ROUNDINGS = 8
 DRIFT = 4
-# The scale of a step looks back over so many steps, a power of 2. In longer looks a component that
-# decays is allowed what it was; in shorter ones trained cells find no rest. What came before counts
-# for so many times what the steps since have left of it, and for itself at most.
+# The scale of a step looks back over so many steps. In longer looks a component that decays is
+# allowed what it was; in shorter ones trained cells find no rest. What came before counts for so
+# many times what the steps since have left of it, and for itself at most.
 RECENT = 8
 SLACK = 2
 # But a component that falls below this part of itself in one step is reset.
@@ -254,7 +254,7 @@ class Rounding(AbstractAcceptance):
         frozen = jnp.arange(length) < memory.num_frozen
         # One reduction for all three: on short windows each operation costs about a microsecond.
         leading = count_leading(jnp.stack([off == 0, error <= near, frozen | (error <= FROZEN)]))
-        return _Estimate(size, off, worst(error), *leading)
+        return _Estimate(off, worst(error), *leading)
 
     def _is_due(self, evidence: Evidence, guess: "_Estimate", memory: "_Memory") -> Bool[Array, ""]:
         """Whether measuring may tell something new.
@@ -262,7 +262,7 @@ class Rounding(AbstractAcceptance):
         That all states are right; that right ones lead to a step which is not finite; or that so
         many more are right that freezing them is worth it.
         """
-        length = len(guess.size)
+        length = len(guess.off)
         following = evidence.values[jnp.minimum(guess.num_near, length - 1)]
         falling = (guess.error > memory.enough) & (guess.error < FALLING * memory.error)
         more = guess.num_good >= memory.num_frozen + max(LEAST_RUN, int(RUN_PER_STEP * length))
@@ -322,13 +322,12 @@ class Rounding(AbstractAcceptance):
 class _Estimate(eqx.Module):
     """What the residuals tell without a measurement, if f only rounds its result.
 
-    - `size`, `off`: the largest entry of the states that each step joins, and of its residual.
+    - `off`: the largest entry of the residual of each step.
     - `error`: the largest residual, relative to what is accepted.
     - `num_exact`, `num_near`, `num_good`: leading steps without a residual, with one that may turn
       out to be a rounding of f, and with one that may be frozen.
     """
 
-    size: Float[Array, " T"]
     off: Float[Array, " T"]
     error: Float[Array, ""]
     num_exact: Int[Array, ""]
@@ -440,6 +439,6 @@ def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Floa
     return jnp.minimum(highest, SLACK * left)
 
 
-def _after_zeros(a: Float[Array, "T D"]) -> Float[Array, "T+7 D"]:
-    """The same behind `RECENT` - 1 rows of zeros."""
+def _after_zeros(a: Float[Array, "T D"]) -> Float[Array, "later D"]:
+    """An array with `RECENT` - 1 rows of zeros put before it."""
     return jnp.pad(a, ((RECENT - 1, 0), (0, 0)))

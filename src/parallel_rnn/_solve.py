@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._check import check_kind, check_length, check_options, check_state, check_step
@@ -142,17 +142,15 @@ def solve_checked(
         found = solve_windows(
             solver, recurrence, s0, xs, guess, length, end, window, options.fallback, loop
         )
-        states = found.states
-        if valid_length is not None:
-            states = keep_where(jnp.arange(length) < end, states)
-        return states, eqx.tree_at(lambda w: w.states, found, None)
+        return _without_padding(found.states, valid_length), eqx.tree_at(
+            lambda w: w.states, found, None
+        )
 
     guess = _flat_guess(options.guess, flat_s0, length)
     fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
     states, found = adjoint.apply(run, recurrence, flat_s0, xs, fixed)
-    if valid_length is not None:
-        # Once more, for the derivatives: those of padding are 0, whatever comes in for it.
-        states = keep_where(jnp.arange(length) < valid_length, states)
+    # The adjoint linearises around states that are finite; here their derivatives are made 0 too.
+    states = _without_padding(states, valid_length)
     finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
     bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
     return Solution(
@@ -177,6 +175,15 @@ def solve_checked(
         ),
         trace=found.trace,
     )
+
+
+def _without_padding(
+    states: Float[Array, "T D"], valid_length: Int[Array, ""] | None
+) -> Float[Array, "T D"]:
+    """The states with 0 in place of those from `valid_length` on. `None`: all count."""
+    if valid_length is None:
+        return states
+    return keep_where(jnp.arange(len(states)) < valid_length, states)
 
 
 def _ending(solver: AbstractSolver, found: Windows) -> Any:
