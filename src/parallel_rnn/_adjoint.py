@@ -28,9 +28,10 @@ from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
 from ._methods import DEER, QuasiDEER
+from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
 from ._recurrence import AbstractRecurrence, SequentialScan, recurrence_or_default
 from ._solution import RESULTS
-from ._solver import AbstractSolver
+from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
 from ._window import solve_windows, steps_from, window_length
@@ -108,12 +109,22 @@ def _implicit_jvp(primals, tangents, *, run, adjoint):
     def from_parameters(step, s0, xs):
         return jax.vmap(step)(shift(s0, states), xs)
 
-    _, db = eqx.filter_jvp(
-        from_parameters, (recurrence.step, s0, xs), (tangents[0].step, *tangents[1:3])
-    )
-    linear = adjoint.linear_recurrence(LinearisedSteps(recurrence, shift(s0, states), xs))
-    ds = jax.lax.custom_linear_solve(linear.residual, db, linear.forward, linear.backward)
-    return (states, other), (ds, jax.tree.map(lambda _: None, other))
+    steps = LinearisedSteps(recurrence, shift(s0, states), xs)
+    check_forward_mode(steps.values, steps.previous)
+    with in_forward_mode():
+        _, db = eqx.filter_jvp(
+            from_parameters, (recurrence.step, s0, xs), (tangents[0].step, *tangents[1:3])
+        )
+    no_tangents = jax.tree.map(lambda _: None, other)
+    if db is None:  # Nothing that is differentiated reaches the states.
+        return (states, other), (None, no_tangents)
+    linear = adjoint.linear_recurrence(steps)
+    if has_reverse_mode(steps.values, steps.previous):
+        ds = jax.lax.custom_linear_solve(linear.residual, db, linear.forward, linear.backward)
+    else:
+        # Forward mode needs no more; in reverse mode JAX says which part of f it cannot transpose.
+        ds = linear.forward(None, db)
+    return (states, other), (ds, no_tangents)
 
 
 class LinearisedSteps(eqx.Module):
@@ -131,10 +142,16 @@ class LinearisedSteps(eqx.Module):
         """J' w at one step."""
         return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1](w)[0]
 
+    def values(self, previous: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """f of all steps, from other states before them."""
+        return jax.vmap(self.recurrence.step)(previous, self.xs)
+
     def residual(self, ds: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """ds_t - J_t ds_{t-1} for all t."""
         before = shift(jnp.zeros_like(ds[0]), ds)
-        return ds - jax.vmap(self.jvp)(self.previous, self.xs, before)
+        # Not `vmap` of `jvp`: that puts a `stop_gradient`, which JAX cannot transpose, on the
+        # tangents of a `lax.cond`.
+        return ds - jax.jvp(self.values, (self.previous,), (before,))[1]
 
     def jacobian(self, s: Array, x: Any) -> Array:
         """J at one step."""
@@ -298,6 +315,30 @@ class UnrolledAdjoint(AbstractAdjoint):
     def apply(self, run, recurrence, s0, xs, fixed):
         del recurrence, s0, xs
         return run(fixed)
+
+
+def adjoint_for(
+    solver: AbstractSolver,
+    adjoint: AbstractAdjoint,
+    recurrence: FlatRecurrence,
+    previous: Float[Array, "T D"],
+    xs: Inputs,
+) -> AbstractAdjoint:
+    """The adjoint that was asked for; or none, where only the steps themselves have derivatives.
+
+    `Sequential` can be differentiated as the `jax.lax.scan` that it is, also when f has only one
+    of the two modes, while the implicit equation takes both.
+    """
+    if not (isinstance(solver, Sequential) and isinstance(adjoint, ImplicitAdjoint)):
+        return adjoint
+    arrays, rest = eqx.partition((recurrence.step, previous, xs), eqx.is_inexact_array)
+
+    def values(arrays: PyTree) -> Array:
+        step, previous, xs = eqx.combine(arrays, rest)
+        return jax.vmap(step)(previous, xs)
+
+    both = has_forward_mode(values, arrays) and has_reverse_mode(values, arrays)
+    return adjoint if both else UnrolledAdjoint()
 
 
 def _in_turn(steps: LinearisedSteps) -> LinearRecurrence:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._adjoint import AbstractAdjoint, ImplicitAdjoint
+from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
 from ._check import check_kind, check_length, check_options, check_state, check_step
 from ._flat import flatten_recurrence
 from ._iterate import Loop
@@ -126,11 +126,13 @@ def solve_checked(
     options: Options,
 ) -> Solution:
     """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0."""
-    solver, adjoint = options.solver, options.adjoint
+    solver = options.solver
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0:
         return _empty(unravel, flat_s0)
     recurrence = flatten_recurrence(f, s0, _one_input(xs))
+    previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
+    adjoint = adjoint_for(solver, options.adjoint, recurrence, previous, xs)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps

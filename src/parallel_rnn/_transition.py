@@ -1,6 +1,7 @@
 """What stands for the Jacobian of each step: the transition A_t of the linearised recurrence."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ._flat import FlatRecurrence
+from ._modes import check_forward_mode
 from ._types import Inputs, Jacobians
 
 # Columns of the Jacobian that the exact diagonal of an arbitrary `f` computes at a time. More
@@ -52,6 +54,7 @@ class Dense(AbstractTransition):
         closed_form = recurrence.value_and_jacobian
         if closed_form is not None:
             return jax.vmap(closed_form)(previous, inputs)
+        check_forward_mode(_all_values(recurrence, inputs), previous)
 
         def value_and_jacobian(s, x):
             def value_twice(s):
@@ -210,11 +213,14 @@ class Clipped(AbstractTransition):
 
 def _linearised_steps(recurrence: FlatRecurrence, previous: Array, inputs: Inputs) -> Any:
     """All values, and the function that multiplies all Jacobians with tangents (T, D)."""
-
-    def values(s):
-        return jax.vmap(recurrence.projected_step)(s, inputs)
-
+    values = _all_values(recurrence, inputs)
+    check_forward_mode(values, previous)
     return jax.linearize(values, previous)
+
+
+def _all_values(recurrence: FlatRecurrence, inputs: Inputs) -> Callable[[Array], Array]:
+    """f at all steps, as a function of the states before them."""
+    return lambda previous: jax.vmap(recurrence.projected_step)(previous, inputs)
 
 
 def _blocks_by_columns(
