@@ -36,6 +36,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._finite import count_leading, finite_or_zero, largest, worst
 from ._recurrence import AbstractRecurrence
+from ._varying import axes_of, varying_over
 
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
 ROUNDINGS = 8
@@ -382,9 +383,11 @@ def only_if(
         # Bound to what the loop carries: else XLA moves all of it out of the loop, and computes it
         # always.
         held = jax.lax.optimization_barrier((carry[0], arrays))[1]
-        return jnp.asarray(False), compute(eqx.combine(held, functions))
+        return varying_over(axes, (jnp.asarray(False), compute(eqx.combine(held, functions))))
 
-    return jax.lax.while_loop(lambda carry: carry[0], turn, (wanted, otherwise))[1]
+    axes = axes_of((arrays, wanted))
+    start = varying_over(axes, (wanted, otherwise))
+    return jax.lax.while_loop(lambda carry: carry[0], turn, start)[1]
 
 
 def _size(evidence: Evidence) -> Float[Array, " T"]:

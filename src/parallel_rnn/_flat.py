@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import eval_jaxpr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
@@ -45,8 +46,8 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     - `s0`: the initial state.
     - `x`: the shapes of one input.
 
-    `equinox.filter_closure_convert` turns a cell into a function and its arrays; the closed
-    forms are looked up before that, because the converted function has forgotten them.
+    A cell becomes programs and their arrays. Its closed forms are looked up before that, because
+    a program has forgotten them.
     """
     flat_s0, unravel = ravel_pytree(s0)
     project, projected_step = _split(f)
@@ -69,19 +70,40 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
 
     def offered(fn: Callable, protocol: type) -> Callable | None:
         if isinstance(projected_step, protocol):
-            return eqx.filter_closure_convert(fn, flat_s0, z)
+            return _closed(fn, flat_s0, z)
         return None
 
-    step = eqx.filter_closure_convert(value(f), flat_s0, x)
+    step = _closed(value(f), flat_s0, x)
     return FlatRecurrence(
         step=step,
-        project=eqx.filter_closure_convert(project, x),
-        projected_step=eqx.filter_closure_convert(value(projected_step), flat_s0, z),
+        project=_closed(project, x),
+        projected_step=_closed(value(projected_step), flat_s0, z),
         value_and_diag=offered(value_and_diag, HasDiagonal),
         value_and_jacobian=offered(value_and_jacobian, HasJacobian),
         value_and_blocks=offered(value_and_blocks, HasBlocks),
         eps=_coarsest_eps(step, flat_s0, x),
     )
+
+
+class _Program(eqx.Module):
+    """A function as a program, with the arrays that it closed over, so that gradients reach them.
+
+    `equinox.filter_closure_convert` does the same, but refuses arguments that vary over other axes
+    of a mesh than the examples, as they may under `jax.shard_map`.
+    """
+
+    program: Any = eqx.field(static=True)
+    arrays: list[Array]
+    outputs: Any = eqx.field(static=True)
+
+    def __call__(self, *args: Any) -> Any:
+        leaves = eval_jaxpr(self.program, self.arrays, *jax.tree.leaves(args))
+        return jax.tree.unflatten(self.outputs, leaves)
+
+
+def _closed(fn: Callable, *examples: Any) -> Callable:
+    program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
+    return _Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 
 def _split(f: Callable) -> tuple[Callable, Any]:

@@ -18,6 +18,7 @@ from ._acceptance import (
 )
 from ._solution import RESULTS
 from ._types import Jacobians
+from ._varying import axes_of, varying_over
 
 
 class Point(eqx.Module):
@@ -130,7 +131,8 @@ def iterate(
         trace=loop.empty_trace(problem.guess),
     )
     judged = acceptance.start(problem.guess.dtype)
-    return loop.run(lambda carry: ~carry[0].done, body, (start, judged, memory))[0]
+    start = varying_over(axes_of(problem.guess), (start, judged, memory))
+    return loop.run(lambda carry: ~carry[0].done, body, start)[0]
 
 
 def _result(verdict: Verdict, hopeless: Bool[Array, ""]) -> Any:

@@ -33,6 +33,7 @@ from ._finite import worst
 from ._matrices import DIAGONAL, AbstractStructure, structure_of
 from ._recurrence import AbstractRecurrence, SequentialScan
 from ._types import Jacobians
+from ._varying import axes_of, varying_over
 
 
 class Filtered(NamedTuple):
@@ -155,6 +156,7 @@ def _filter_in_turn(A: Array, residuals: Array, scale: Array, weights: Array) ->
         return (covariance, change), Filtered(change, covariance)
 
     start = (jnp.zeros_like(one), jnp.zeros_like(weights))
+    start = varying_over(axes_of(residuals), start)
     return jax.lax.scan(step, start, (A, residuals))[1]
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from ._types import State
+from ._varying import axes_of
 
 
 class RESULTS(eqx.Enumeration):
@@ -93,7 +94,7 @@ def check_result(solution: Solution) -> Solution:
     """Raise if the solve failed: now where the result is known, at run time under `jit`."""
     failed = solution.result != RESULTS.successful
     if solution.result.is_traced():
-        return solution.result.error_if(solution, failed)
+        return _raise_at_run_time(solution, failed)
     if failed:
         raise SolveError(_explanation(solution))
     return solution
@@ -103,7 +104,7 @@ def check_batch_result(solution: Solution) -> Solution:
     """The same for a solution with a leading axis for the series of a batch."""
     failed = solution.result != RESULTS.successful
     if solution.result.is_traced():
-        return solution.result.error_if(solution, failed)
+        return _raise_at_run_time(solution, failed)
     if jnp.any(failed):
         series = failed.tolist().index(True)
         first = jax.tree.map(lambda leaf: leaf[series], solution)
@@ -112,6 +113,16 @@ def check_batch_result(solution: Solution) -> Solution:
             f"\n{_explanation(first)}"
         )
     return solution
+
+
+def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
+    axes = axes_of(solution)
+    if not axes:
+        return solution.result.error_if(solution, failed)
+    # What `equinox` raises by returns the same type on every device of a `jax.shard_map`, so it
+    # guards a number that does, and the solution waits for that.
+    no_error = solution.result.error_if(jnp.zeros(()), failed)
+    return jax.lax.optimization_barrier((solution, no_error))[0]
 
 
 def _explanation(solution: Solution) -> str:

@@ -18,6 +18,7 @@ from ._recurrence import keep_where
 from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._types import Inputs, State, Trace
+from ._varying import axes_of, varying_over
 from ._window import Windows, solve_windows, window_length
 
 
@@ -127,6 +128,7 @@ def solve_checked(
 ) -> Solution:
     """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0."""
     solver = options.solver
+    s0, xs = varying_over(axes_of((s0, xs)), (s0, xs))
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0:
         return _empty(unravel, flat_s0)
@@ -203,7 +205,7 @@ def _ending(solver: AbstractSolver, found: Windows) -> Any:
 
 def _one_input(xs: Inputs) -> PyTree:
     """The shapes of the input of one step."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+    return jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], xs))
 
 
 def _inexact_leaves(tree: PyTree) -> list[Array]:

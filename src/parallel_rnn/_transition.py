@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from ._flat import FlatRecurrence
 from ._modes import check_forward_mode
 from ._types import Inputs, Jacobians
+from ._varying import axes_of, varying_over
 
 # Columns of the Jacobian that the exact diagonal of an arbitrary `f` computes at a time. More
 # columns are fewer passes over the sequence, each with that many tangents in memory.
@@ -154,7 +155,7 @@ class StochasticDiagonal(AbstractTransition):
 
         def estimate(key):
             probe = jax.random.rademacher(key, previous.shape, previous.dtype)
-            return probe * derivative(probe)
+            return probe * derivative(varying_over(axes_of(previous), probe))
 
         return values, jnp.mean(jax.lax.map(estimate, keys), axis=0)
 
@@ -233,6 +234,7 @@ def _blocks_by_columns(
 
     def entries(column):
         unit = (jnp.arange(state_size) == column).astype(previous.dtype)
+        unit = varying_over(axes_of(previous), unit)
         tangent = derivative(jnp.broadcast_to(unit, previous.shape))
         parts = jnp.reshape(tangent, (steps, size, places))
         return jnp.take(parts, column % places, axis=2)

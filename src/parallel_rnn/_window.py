@@ -20,6 +20,7 @@ from ._recurrence import keep_where, platform
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window
 from ._types import Inputs
+from ._varying import axes_of, varying_over
 
 # What the transitions A_t of one window may take, in bytes. On a CPU they then stay in the cache
 # between the pass that makes them and the one that reads them. On a GPU a window has to be long
@@ -149,6 +150,7 @@ def solve_windows(
         )
         return (index + 1, following), now.trace
 
+    nothing = varying_over(axes_of(s0), nothing)
     (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
 
@@ -169,7 +171,12 @@ def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tu
     if fallback is None:
         return reached, jnp.zeros((), int)
     failed = reached.result != RESULTS.successful
-    finished = jax.lax.cond(failed, lambda: fallback.finish(task, reached), lambda: reached)
+    axes = axes_of(reached.states)
+    finished = jax.lax.cond(
+        failed,
+        lambda: varying_over(axes, fallback.finish(task, reached)),
+        lambda: varying_over(axes, reached),
+    )
     return finished, jnp.where(failed, task.valid_length - reached.verdict.num_verified, 0)
 
 
