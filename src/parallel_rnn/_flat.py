@@ -93,7 +93,7 @@ class _Program(eqx.Module):
     """
 
     program: Any = eqx.field(static=True)
-    arrays: list[Array]
+    arrays: list[Any]
     outputs: Any = eqx.field(static=True)
 
     def __call__(self, *args: Any) -> Any:
