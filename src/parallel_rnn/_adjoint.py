@@ -22,18 +22,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ._check import check_window
 from ._finite import worst
 from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._matrices import structure_of
 from ._methods import DEER, QuasiDEER
 from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
-from ._recurrence import AbstractRecurrence, SequentialScan, recurrence_or_default
+from ._recurrence import (
+    AbstractRecurrence,
+    SequentialScan,
+    check_recurrence,
+    recurrence_or_default,
+)
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
+from ._values import check_kind, check_window
 from ._window import solve_windows, steps_from, window_length
 
 # run(fixed) -> (states, anything else)
@@ -189,6 +194,7 @@ class ImplicitAdjoint(AbstractImplicit):
 
     def __check_init__(self):
         check_window(self.window)
+        check_recurrence(self.recurrence)
 
     def linear_recurrence(self, steps):
         recurrence = recurrence_or_default(self.recurrence)
@@ -227,6 +233,9 @@ class IteratedAdjoint(AbstractImplicit):
     """
 
     solver: AbstractSolver = QuasiDEER()
+
+    def __check_init__(self):
+        check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")
 
     def linear_recurrence(self, steps):
         inputs = (steps.previous, steps.xs, steps.diagonals())
@@ -285,6 +294,9 @@ class DiagonalAdjoint(AbstractImplicit):
     """
 
     recurrence: AbstractRecurrence | None = None
+
+    def __check_init__(self):
+        check_recurrence(self.recurrence)
 
     def linear_recurrence(self, steps):
         recurrence = recurrence_or_default(self.recurrence)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ._advice import Advice, Candidate, too_short, was_tried
-from ._check import check_length, check_state
+from ._check import as_arrays, check_function, check_length, check_state
 from ._matrices import LARGEST_WRITTEN_OUT
 from ._methods import (
     DEER,
@@ -29,6 +29,7 @@ from ._solution import RESULTS
 from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal
 from ._types import Inputs, State
+from ._values import check_count, check_number
 
 # Fewer steps than this cannot be timed.
 SHORTEST_PILOT = 10
@@ -89,18 +90,16 @@ def advise(
     **Raises:** `ValueError` for a `pilot` below 10 steps or `seconds` that are not positive;
     `TypeError` under `jit` and other transformations; what `solve` raises.
     """
-    if pilot < SHORTEST_PILOT:
-        raise ValueError(
-            f"`pilot` is {pilot}; it must be at least {SHORTEST_PILOT}, because fewer steps cannot "
-            "be timed."
-        )
-    if not seconds > 0:
+    check_count("pilot", pilot, SHORTEST_PILOT, "fewer steps cannot be timed")
+    check_number("seconds", seconds)
+    if seconds <= 0:
         raise ValueError(f"`seconds` is {seconds}; it must be positive.")
     deadline = time.perf_counter() + seconds
-    s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
+    s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
+    check_function(f)
     check_state(s0)
     length = check_length(xs, length)
-    if length < SHORTEST_PILOT:
+    if length < SHORTEST_PILOT or not any(leaf.size for leaf in jax.tree.leaves(s0)):
         return too_short(length)
 
     taken = take_pilot(f, s0, xs, length, pilot, SHARE * seconds)

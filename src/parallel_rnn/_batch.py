@@ -7,13 +7,15 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
-from ._check import check_batch
+from ._check import as_array, as_arrays, check_batch, check_lengths, check_names
 from ._methods import QuasiDEER
+from ._order import repeat_last
 from ._solution import Solution, check_batch_result
 from ._solve import Options, check_call, solve_checked
 from ._solver import AbstractSolver
+from ._static import hashable
 from ._types import Inputs, State
 
 
@@ -25,6 +27,7 @@ def solve_batch(
     *,
     lengths: Any = None,
     length: int | None = None,
+    reverse: bool = False,
     group: int = 1,
     guess: State | Literal["zeros"] | None = None,
     throw: bool = True,
@@ -44,8 +47,11 @@ def solve_batch(
     - `xs`: the inputs, a PyTree with leading axes B, T, or `None` with `length`.
     - `solver`: as for `solve`.
     - `lengths`: integers (B,), how many steps of each series count. What follows is padding: its
-      inputs may hold anything, also NaN, and its states are 0. `None`: all T count.
+      inputs may hold anything, also NaN, and its states are 0. `None`: all T count. Under `jit`
+      lengths out of range count as 0 or T.
     - `length`: T, needed when `xs` is `None`.
+    - `reverse`: as for `solve`, each series from its own last input that counts to its first.
+      Padding stays at the end. Two calls, one of them reversed, make a bidirectional layer.
     - `group`: how many series are solved together.
     - `guess`: as for `solve`; a PyTree has leading axes B, T.
     - `throw`: raise when a series fails, naming the first.
@@ -55,12 +61,16 @@ def solve_batch(
 
     **Raises:** what `solve` raises.
     """
-    s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
+    s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
+    lengths = None if lengths is None else as_array("lengths", lengths)
     check_batch(s0, xs, guess, lengths, group)
     series_guess = guess if isinstance(guess, str) else _first(guess)
-    options = Options(solver, series_guess, **solve_options)
+    check_names("solve_batch", solve_options, Options)
+    options = Options(solver, series_guess, reverse=reverse, **solve_options)
     length = check_call(f, _first(s0), _first(xs), length, options)
-    solution = _solve_batch(f, s0, xs, guess, lengths, length, group, options)
+    if lengths is not None:
+        check_lengths(lengths, length)
+    solution = _solve_batch(hashable(f), s0, xs, guess, lengths, length, group, options)
     return check_batch_result(solution) if throw else solution
 
 
@@ -70,10 +80,10 @@ def _solve_batch(f, s0, xs, guess, lengths, length, group, options) -> Solution:
         s0, xs, guess, valid_length = series
         own = options if guess is None else dataclasses.replace(options, guess=guess)
         if valid_length is not None:
-            xs = _repeat_last(xs, valid_length, length)
+            xs = repeat_last(xs, valid_length, length)
         return solve_checked(f, s0, xs, length, valid_length, own)
 
-    lengths = None if lengths is None else jnp.asarray(lengths, int)
+    lengths = None if lengths is None else jnp.clip(jnp.asarray(lengths, int), 0, length)
     guesses = None if isinstance(guess, str) else guess
     # A batch of 1 within the map would cost an axis for nothing.
     batch_size = None if group == 1 else group
@@ -82,17 +92,3 @@ def _solve_batch(f, s0, xs, guess, lengths, length, group, options) -> Solution:
 
 def _first(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _repeat_last(xs: Inputs, valid_length: Array, length: int) -> Inputs:
-    """The inputs with the last one that counts in place of all padding, 0 if none counts.
-
-    Padding may hold NaN, which would reach the derivatives of the steps before it.
-    """
-    last = jnp.minimum(jnp.arange(length), jnp.maximum(valid_length - 1, 0))
-
-    def repeat(leaf: Array) -> Array:
-        taken = jnp.take(leaf, last, axis=0)
-        return jnp.where(valid_length > 0, taken, jnp.zeros_like(taken))
-
-    return jax.tree.map(repeat, xs)

@@ -1,15 +1,36 @@
 """What can be wrong with a call, each said in a sentence: the value, the cause, the fix."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, PyTree
 
+from ._flat import with_arrays
 from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
+from ._values import check_count, check_kind, check_window
+
+
+def as_arrays(name: str, tree: PyTree) -> PyTree:
+    """The tree with arrays as leaves."""
+    return jax.tree.map(lambda leaf: as_array(name, leaf), tree)
+
+
+def as_array(name: str, value: Any) -> Array:
+    """The value, or the list of values, as an array."""
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`{name}` holds {value!r}, of type {type(value).__name__}; it must hold arrays or "
+            "numbers."
+        ) from error
 
 
 def check_state(s0: PyTree) -> PyTree:
@@ -81,12 +102,34 @@ def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: 
         )
     if sizes == {0}:
         raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
-    if lengths is not None and not jnp.issubdtype(jnp.asarray(lengths).dtype, jnp.integer):
+    check_count("group", group, 1, "1 solves the series one after another")
+
+
+def check_names(function: str, given: dict[str, Any], options: type) -> None:
+    """Refuse options that there are none of."""
+    known = inspect.signature(options).parameters
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"`{function}` has no option `{name}`; beside its own it takes {', '.join(known)}."
+            )
+
+
+def check_lengths(lengths: Array, length: int) -> None:
+    """Refuse what is no number of steps for each series. The values of tracers are not known."""
+    if lengths.ndim != 1 or not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(
-            f"`lengths` has type {jnp.asarray(lengths).dtype}; it must hold integers, the number "
-            "of steps of each series that count."
+            f"`lengths` is {_show(lengths)}; it must hold integers, one for each series: how many "
+            "of its steps count."
         )
-    _check_count("group", group, 1, "1 solves the series one after another")
+    if isinstance(lengths, Tracer):
+        return
+    wrong = [n for n in np.asarray(lengths).tolist() if not 0 <= n <= length]
+    if wrong:
+        raise ValueError(
+            f"`lengths` holds {wrong[0]}, but a series has {length} steps; each entry must be "
+            f"between 0 and {length}."
+        )
 
 
 def check_options(
@@ -96,6 +139,7 @@ def check_options(
     guess: Any,
     fallback: Any,
     trace: Callable | None,
+    reverse: Any,
     state_type: PyTree,
     length: int,
 ) -> None:
@@ -109,16 +153,22 @@ def check_options(
         )
     check_window(window)
     if max_steps is not None:
-        _check_count("max_steps", max_steps, 0, "None takes a number that is always enough")
+        check_count("max_steps", max_steps, 0, "None takes a number that is always enough")
     if trace is not None and window == "auto":
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'
         )
+    if not isinstance(reverse, bool):
+        raise TypeError(
+            f"`reverse` is {reverse!r}; it must be True or False, because it is part of the "
+            "compiled program."
+        )
     if isinstance(guess, str):
         if guess != "zeros":
             raise ValueError(f'`guess` is {guess!r}; the only guess with a name is "zeros".')
     elif guess is not None:
+        as_arrays("guess", guess)
         wanted = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype), state_type
         )
@@ -129,48 +179,63 @@ def check_options(
             )
 
 
-def check_kind(name: str, value: Any, kind: type, examples: str) -> None:
-    """Refuse what is no object of a kind, such as its class."""
-    if not isinstance(value, kind):
-        hint = f" Write `{value.__name__}()` with brackets." if isinstance(value, type) else ""
-        raise TypeError(f"`{name}` is {value!r}; it must be {examples}.{hint}")
-
-
-def check_window(window: Any) -> None:
-    """Refuse what is no number of steps, "auto" or `None`."""
-    if window != "auto" and window is not None:
-        _check_count("window", window, 1, '"auto" and None (the whole sequence) are allowed too')
-
-
-def _check_count(name: str, value: Any, least: int, otherwise: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def check_function(f: Any) -> None:
+    """Refuse what cannot be called with a state and an input."""
+    if isinstance(f, type) or not callable(f):
+        hint = " Make an object of the class first." if isinstance(f, type) else ""
+        raise TypeError(f"`f` is {f!r}; it must be a function `f(state, x) -> state`.{hint}")
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):  # some built-in functions do not tell
+        return
+    try:
+        signature.bind("state", "x")
+    except TypeError as error:
         raise TypeError(
-            f"`{name}` is {value!r}; it must be a Python integer, because it is part of the "
-            f"compiled program ({otherwise})."
-        )
-    if value < least:
-        raise ValueError(f"`{name}` is {value}; it must be at least {least} ({otherwise}).")
+            f"`f` takes the arguments {signature}, but it is called as `f(state, x)`: {error}. "
+            "Wrap it, for example in `lambda state, x: f(state)`."
+        ) from error
 
 
 def check_step(f: Callable, state_type: PyTree, x_type: PyTree) -> None:
     """Refuse an `f` that does not map a state to a state of the same structure, shape and dtype."""
     try:
-        found = eqx.filter_eval_shape(f, state_type, x_type)
+        found = _step_type(f, state_type, x_type)
     except Exception as error:
-        if not _fits(f, x_type, state_type, state_type):
-            raise
+        if why := _likely_cause(f, state_type, x_type):
+            raise TypeError(
+                f"`f(state, x)` fails for a state {_show(state_type)} and an input "
+                f"{_show(x_type)}. {why}"
+            ) from error
+        raise
+    if not _same(found, state_type):
         raise TypeError(
-            f"`f(state, x)` fails for a state {_show(state_type)} and an input {_show(x_type)}, "
-            f"but `f(x, state)` works: the arguments are swapped. {_SWAP}"
-        ) from error
-    if _same(found, state_type):
-        return
-    swapped = _fits(f, x_type, state_type, state_type)
-    raise TypeError(
-        f"`f(state, x)` returns {_show(found)} for a state {_show(state_type)}. A step must keep "
-        "the structure, shape and dtype of the state. "
-        + (f"`f(x, state)` does keep them: the arguments are swapped. {_SWAP}" if swapped else "")
-    )
+            f"`f(state, x)` returns {_show(found)} for a state {_show(state_type)}. A step must "
+            "keep the structure, shape and dtype of the state. "
+            + _likely_cause(f, state_type, x_type)
+        )
+
+
+def _likely_cause(f: Callable, state_type: PyTree, x_type: PyTree) -> str:
+    """What another call of `f` that does work tells, empty where none does."""
+    if _fits(f, x_type, state_type, state_type):
+        return f"`f(x, state)` works: the arguments are swapped. {_SWAP}"
+    state, x = _of_one_series(state_type), _of_one_series(x_type)
+    if jax.tree.leaves(x_type) and x is not None:
+        if _fits(f, state_type, x, state_type) or (state is not None and _fits(f, state, x, state)):
+            return (
+                f"With an input {_show(x)} it works: the first axis of `xs` seems to count series. "
+                "`solve` takes one series, `solve_batch` takes many: their states, with a leading "
+                "axis of length B, and inputs with leading axes B and T."
+            )
+    return ""
+
+
+def _of_one_series(tree: PyTree) -> PyTree | None:
+    """The types without their leading axis, `None` where there is no such axis."""
+    if any(leaf.ndim == 0 for leaf in jax.tree.leaves(tree)):
+        return None
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), tree)
 
 
 _SWAP = (
@@ -179,9 +244,15 @@ _SWAP = (
 )
 
 
+def _step_type(f: Callable, state_type: PyTree, x_type: PyTree) -> PyTree:
+    """The type of what `f` returns."""
+    dtype = jax.tree.leaves(state_type)[0].dtype
+    return eqx.filter_eval_shape(lambda s, x: with_arrays(f(s, x), dtype), state_type, x_type)
+
+
 def _fits(f: Callable, first: PyTree, second: PyTree, wanted: PyTree) -> bool:
     try:
-        return _same(eqx.filter_eval_shape(f, first, second), wanted)
+        return _same(_step_type(f, first, second), wanted)
     except Exception:
         return False
 
@@ -189,8 +260,7 @@ def _fits(f: Callable, first: PyTree, second: PyTree, wanted: PyTree) -> bool:
 def _same(found: PyTree, wanted: PyTree) -> bool:
     if jax.tree.structure(found) != jax.tree.structure(wanted):
         return False
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
-    return all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+    return jax.tree.map(_show, found) == jax.tree.map(_show, wanted)
 
 
 def _show(tree: PyTree) -> str:

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import LEAST_GAIN, NEAR, ROUNDINGS
@@ -14,6 +16,7 @@ from ._finite import finite_or_zero, worst
 from ._iterate import Point, shift
 from ._matrices import structure_of
 from ._recurrence import keep_where
+from ._values import check_number
 
 # step(point, damping (D,)) -> changes (T, D)
 Step: TypeAlias = Callable[[Point, Array], Array]
@@ -100,6 +103,16 @@ class AdaptiveDamping(AbstractDamping):
     initial: Any = 1e-2
     smallest: Any = 1e-12
     largest: Any = 1e3
+
+    def __check_init__(self):
+        check_number("initial", self.initial, 0)
+        check_number("smallest", self.smallest, 0)
+        check_number("largest", self.largest, self.smallest)
+        if not isinstance(self.initial, Tracer) and not np.any(np.asarray(self.initial)):
+            raise ValueError(
+                f"`initial` is {self.initial}; it must be positive, because it is multiplied by "
+                "factors, so that 0 would stay 0."
+            )
 
     def start(self, point):
         dtype = point.states.dtype
@@ -226,7 +239,18 @@ def as_rule(damping: Any) -> AbstractDamping:
     return damping if isinstance(damping, AbstractDamping) else FixedDamping(damping)
 
 
+def check_damping(damping: Any) -> None:
+    """Refuse what is neither a rule nor a number that is at least 0."""
+    if not isinstance(damping, AbstractDamping):
+        check_number("damping", damping, 0)
+
+
 def _per_entry(damping: Any, states: Float[Array, "T D"]) -> Float[Array, " D"]:
+    if jnp.shape(damping) not in ((), states.shape[1:]):
+        raise ValueError(
+            f"`damping` has the shape {jnp.shape(damping)}, but a state has {states.shape[1]} "
+            "numbers: pass one number, or one for each of them in the order of the flattened state."
+        )
     return jnp.broadcast_to(jnp.asarray(damping, states.dtype), states.shape[1:])
 
 

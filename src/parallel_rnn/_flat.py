@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
+from ._values import is_number
 
 
 class FlatRecurrence(eqx.Module):
@@ -53,20 +54,23 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     project, projected_step = _split(f)
     z = eqx.filter_eval_shape(project, x)
 
+    def ravel(state: PyTree) -> Array:
+        return ravel_pytree(with_arrays(state, flat_s0.dtype))[0]
+
     def value(step: Callable) -> Callable:
-        return lambda s, x: ravel_pytree(step(unravel(s), x))[0]
+        return lambda s, x: ravel(step(unravel(s), x))
 
     def value_and_diag(s: Array, x: Any) -> tuple[Array, Array]:
         new, diag = projected_step.value_and_diag(unravel(s), x)
-        return ravel_pytree(new)[0], ravel_pytree(diag)[0]
+        return ravel(new), ravel(diag)
 
     def value_and_jacobian(s: Array, x: Any) -> tuple[Array, Array]:
         new, jacobian = projected_step.value_and_jacobian(unravel(s), x)
-        return ravel_pytree(new)[0], ravel_jacobian(jacobian, new)
+        return ravel(new), ravel_jacobian(with_arrays(jacobian, flat_s0.dtype), new)
 
     def value_and_blocks(s: Array, x: Any) -> tuple[Array, Array]:
         new, blocks = projected_step.value_and_blocks(unravel(s), x)
-        return ravel_pytree(new)[0], blocks
+        return ravel(new), blocks
 
     def offered(fn: Callable, protocol: type) -> Callable | None:
         if isinstance(projected_step, protocol):
@@ -104,6 +108,11 @@ class _Program(eqx.Module):
 def _closed(fn: Callable, *examples: Any) -> Callable:
     program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
     return _Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+
+
+def with_arrays(state: PyTree, dtype: Any) -> PyTree:
+    """A state with arrays in place of plain numbers, which take its dtype."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype) if is_number(leaf) else leaf, state)
 
 
 def _split(f: Callable) -> tuple[Callable, Any]:

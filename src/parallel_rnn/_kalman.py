@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._finite import worst
-from ._matrices import DIAGONAL, AbstractStructure, structure_of
+from ._matrices import DIAGONAL, AbstractStructure, library_dtype, structure_of
 from ._recurrence import AbstractRecurrence, SequentialScan
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
@@ -116,8 +116,7 @@ def tridiagonal_changes(
     A: Float[Array, "T D"], residuals: Float[Array, "T D"], damping: Float[Array, " D"]
 ) -> Float[Array, "T D"]:
     """Return the changes of the Levenberg-Marquardt step for diagonal transitions."""
-    # The routine knows no half precision.
-    dtype = residuals.dtype if residuals.dtype.itemsize >= 4 else jnp.float32
+    dtype = library_dtype(residuals.dtype)
     a, r = A.at[0].set(0).T.astype(dtype), residuals.T.astype(dtype)
     later = jnp.roll(a, -1, axis=1)  # 0 at the last step, as a_1 = 0
     diagonal = 1 + later**2 + damping[:, None].astype(dtype)

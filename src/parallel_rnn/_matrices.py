@@ -6,7 +6,7 @@ of the state: the numbers at place u of its b parts. The leading axes are steps,
 """
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -169,8 +169,15 @@ class _Dense(AbstractStructure):
         if M.shape[-1] <= LARGEST_WRITTEN_OUT:
             solved = written_out(M[..., None], *(B[..., None] for B in right))
             return tuple(X[..., 0] for X in solved)
-        together = jnp.linalg.solve(M, jnp.concatenate(right, axis=-1))
+        dtype = library_dtype(M.dtype)
+        sides = jnp.concatenate(right, axis=-1).astype(dtype)
+        together = jnp.linalg.solve(M.astype(dtype), sides).astype(M.dtype)
         return tuple(jnp.split(together, len(right), axis=-1))
+
+
+def library_dtype(dtype: Any) -> Any:
+    """What routines of LAPACK compute in: they know no half precision."""
+    return dtype if dtype.itemsize >= 4 else jnp.float32
 
 
 DIAGONAL, DENSE, BLOCKS = _Diagonal(), _Dense(), _Blocks()

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._damping import Finishing, Step, as_rule
+from ._damping import Finishing, Step, as_rule, check_damping
 from ._finite import finite_or_zero
 from ._iterate import Point
 from ._kalman import filter_changes, smoother_changes
@@ -22,6 +22,7 @@ from ._transition import (
     Scaled,
     Zero,
 )
+from ._values import check_number
 
 # What a damped method takes from its linear Gaussian model.
 Estimate: TypeAlias = Literal["filter", "smoother"]
@@ -168,6 +169,7 @@ class ScaleELK(AbstractNewton):
         recurrence: AbstractRecurrence | None = None,
         transition: AbstractTransition = Dense(),
     ):
+        check_number("k", k, 0, 1)
         self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
         self.transition = Scaled(transition, 1 - k)
 
@@ -193,6 +195,11 @@ class AbstractDamped(AbstractIterative):
 
     damping: eqx.AbstractVar[Any]
     estimate: eqx.AbstractVar[Estimate]
+
+    def __check_init__(self):
+        check_damping(self.damping)
+        if self.estimate not in ("filter", "smoother"):
+            raise ValueError(f'`estimate` is {self.estimate!r}; it must be "filter" or "smoother".')
 
     def method(self, recurrence, point):
         rule, step = as_rule(self.damping), self._step(recurrence)
@@ -250,7 +257,7 @@ class ELK(AbstractDamped):
     With λ > 0 no number of iterations is certain to be enough; `max_steps=None` allows 10 T, at
     least 1000.
 
-    **Raises:** `ValueError` for an unknown estimate.
+    **Raises:** `ValueError` for an unknown estimate or a damping that is negative or not finite.
 
     References: Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable
     parallelization of nonlinear RNNs", NeurIPS 2024, section 4.2; Särkkä and García-Fernández,
@@ -275,7 +282,7 @@ class ELK(AbstractDamped):
         recurrence: AbstractRecurrence | None = None,
         transition: AbstractTransition = Dense(),
     ):
-        self.damping, self.estimate = damping, _checked(estimate)
+        self.damping, self.estimate = damping, estimate
         self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
         self.transition = transition
 
@@ -287,7 +294,7 @@ class QuasiELK(AbstractDamped):
 
     **Arguments:** as for `ELK`; `transition` as for `QuasiDEER`.
 
-    **Raises:** `ValueError` for an unknown estimate.
+    **Raises:** `ValueError` for an unknown estimate or a damping that is negative or not finite.
 
     References: Gonzalez et al. 2024, section 4.3.
     """
@@ -308,12 +315,6 @@ class QuasiELK(AbstractDamped):
         recurrence: AbstractRecurrence | None = None,
         transition: AbstractTransition = Diagonal(),
     ):
-        self.damping, self.estimate = damping, _checked(estimate)
+        self.damping, self.estimate = damping, estimate
         self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
         self.transition = transition
-
-
-def _checked(estimate: Any) -> Estimate:
-    if estimate not in ("filter", "smoother"):
-        raise ValueError(f'`estimate` is {estimate!r}; it must be "filter" or "smoother".')
-    return estimate

@@ -21,6 +21,7 @@ from ._recurrence import recurrence_or_default
 from ._solution import Solution
 from ._solve import Options, solve, solve_checked
 from ._solver import AbstractSolver, Sequential
+from ._static import hashable
 from ._transition import AbstractTransition, Zero
 from ._types import Inputs, State
 from ._window import SHORTEST_WINDOW, window_bytes, window_length
@@ -62,7 +63,9 @@ class Pilot:
         """The states of the pilot, with a trace of the residuals."""
         options = Options(solver, None, window, max_steps, ImplicitAdjoint(), None, _residual_alone)
         valid_length = jnp.asarray(self.num_steps)
-        return solve_checked(self.f, self.s0, self.xs, self.num_steps, valid_length, options)
+        return solve_checked(
+            hashable(self.f), self.s0, self.xs, self.num_steps, valid_length, options
+        )
 
     def solve_sequentially(self) -> Solution:
         return self.solve(Sequential(), self.num_steps, 0)

@@ -4,6 +4,7 @@ The transitions A_t are dense, diagonal, or block-diagonal (see `_matrices`).
 """
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._finite import finite_or_zero
 from ._matrices import structure_of
 from ._types import Jacobians
+from ._values import check_kind
 
 
 class AbstractRecurrence(eqx.Module):
@@ -148,3 +150,10 @@ def recurrence_or_default(recurrence: AbstractRecurrence | None = None) -> Abstr
     if recurrence is not None:
         return recurrence
     return SequentialScan() if platform() == "cpu" else AssociativeScan()
+
+
+def check_recurrence(recurrence: Any) -> None:
+    """Refuse what is no backend, such as the class of one."""
+    if recurrence is not None:
+        examples = "`AssociativeScan()`, `SequentialScan()` or None"
+        check_kind("recurrence", recurrence, AbstractRecurrence, examples)

@@ -10,14 +10,24 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
-from ._check import check_kind, check_length, check_options, check_state, check_step
+from ._check import (
+    as_arrays,
+    check_function,
+    check_length,
+    check_options,
+    check_state,
+    check_step,
+)
 from ._flat import flatten_recurrence
 from ._iterate import Loop
 from ._methods import QuasiDEER
+from ._order import in_scan_order
 from ._recurrence import keep_where
 from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
+from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
+from ._values import check_kind
 from ._varying import axes_of, varying_over
 from ._window import Windows, solve_windows, window_length
 
@@ -29,6 +39,7 @@ def solve(
     solver: AbstractSolver = QuasiDEER(),
     *,
     length: int | None = None,
+    reverse: bool = False,
     guess: State | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
     max_steps: int | None = None,
@@ -50,14 +61,19 @@ def solve(
     **Arguments:**
 
     - `f`: one step, `f(state, x) -> state`. Any callable; parameters that it closes over, or
-      holds as an `equinox.Module`, can be differentiated. A cell that offers `value_and_diag`,
-      `value_and_jacobian` or `project` (see `parallel_rnn.cells`) is evaluated through them.
+      holds as an `equinox.Module`, can be differentiated. Those of a module compile once; what
+      any other object holds is part of the compiled program, as in `jax.lax.scan`. A cell that
+      offers `value_and_diag`, `value_and_jacobian` or `project` (see `parallel_rnn.cells`) is
+      evaluated through them.
     - `s0`: the initial state, a PyTree of float arrays of one dtype with D numbers in all.
     - `xs`: the inputs, a PyTree of arrays with a leading axis of length T, or `None` with
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
       `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem.
     - `length`: T, needed when `xs` is `None`.
+    - `reverse`: run from the last input to the first, as `jax.lax.scan(reverse=True)` does:
+      s_t = f(s_{t+1}, x_t). States and `guess` are in the order of `xs`. What counts steps, and
+      what `trace` sees, is in the order in which they are taken.
     - `guess`: the trajectory to start from. `None` repeats the state before each window;
       `"zeros"`; or a PyTree like the answer.
     - `window`: windows of this many steps are solved one after the other. `"auto"` takes a
@@ -78,10 +94,10 @@ def solve(
     **Raises:** `ValueError` and `TypeError` for arguments that do not fit together;
     `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
     """
-    s0, xs = jax.tree.map(jnp.asarray, (s0, xs))
-    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace)
+    s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
+    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
     length = check_call(f, s0, xs, length, options)
-    solution = solve_checked(f, s0, xs, length, None, options)
+    solution = solve_checked(hashable(f), s0, xs, length, None, options)
     return check_result(solution) if throw else solution
 
 
@@ -95,10 +111,12 @@ class Options(eqx.Module):
     adjoint: AbstractAdjoint = ImplicitAdjoint()
     fallback: Sequential | None = None
     trace: Trace | None = None
+    reverse: bool = False
 
 
 def check_call(f: Callable, s0: State, xs: Inputs, length: int | None, options: Options) -> int:
     """Refuse arguments that do not fit together, and return T."""
+    check_function(f)
     state_type = check_state(s0)
     length = check_length(xs, length)
     check_options(
@@ -108,6 +126,7 @@ def check_call(f: Callable, s0: State, xs: Inputs, length: int | None, options: 
         options.guess,
         options.fallback,
         options.trace,
+        options.reverse,
         state_type,
         length,
     )
@@ -126,12 +145,16 @@ def solve_checked(
     valid_length: Int[Array, ""] | None,
     options: Options,
 ) -> Solution:
-    """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0."""
+    """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0.
+
+    `f` went through `hashable`.
+    """
+    f = unwrapped(f)
     solver = options.solver
     s0, xs = varying_over(axes_of((s0, xs)), (s0, xs))
     flat_s0, unravel = ravel_pytree(s0)
-    if length == 0:
-        return _empty(unravel, flat_s0)
+    if length == 0 or flat_s0.size == 0:
+        return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, _one_input(xs))
     previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
     adjoint = adjoint_for(solver, options.adjoint, recurrence, previous, xs)
@@ -151,10 +174,12 @@ def solve_checked(
         )
 
     guess = _flat_guess(options.guess, flat_s0, length)
+    xs, guess = in_scan_order((xs, guess), options.reverse, valid_length)
     fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
     states, found = adjoint.apply(run, recurrence, flat_s0, xs, fixed)
     # The adjoint linearises around states that are finite; here their derivatives are made 0 too.
     states = _without_padding(states, valid_length)
+    states = in_scan_order(states, options.reverse, valid_length)
     finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
     bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
     return Solution(
@@ -227,17 +252,21 @@ def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:
     return lambda step, states, residual: trace(step, jax.vmap(unravel)(states), residual)
 
 
-def _empty(unravel: Callable, s0: Array) -> Solution:
+def _empty(
+    unravel: Callable, s0: Array, length: int, valid_length: Int[Array, ""] | None
+) -> Solution:
+    """The answer where no number is asked for: no steps, or states that hold none."""
     zero = jnp.zeros((), int)
     counts = dict.fromkeys(
-        ("num_steps", "num_fallback", "num_windows", "window", "max_steps", "num_verified"), zero
+        ("num_steps", "num_fallback", "num_windows", "window", "max_steps"), zero
     )
     return Solution(
-        value=jax.vmap(unravel)(jnp.zeros((0, s0.size), s0.dtype)),
+        value=jax.vmap(unravel)(jnp.zeros((length, s0.size), s0.dtype)),
         result=RESULTS.successful,
         ending=ENDINGS.exact,
         stats={
             **counts,
+            "num_verified": jnp.asarray(length if valid_length is None else valid_length),
             **dict.fromkeys(("residual", "roundings", "drift"), jnp.zeros(())),
             "eps": jnp.finfo(s0.dtype).eps.astype(float),
         },

@@ -19,10 +19,11 @@ from ._acceptance import (
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
-from ._recurrence import AbstractRecurrence, recurrence_or_default
+from ._recurrence import AbstractRecurrence, check_recurrence, recurrence_or_default
 from ._solution import RESULTS
-from ._transition import AbstractTransition
+from ._transition import AbstractTransition, check_transition
 from ._types import Inputs
+from ._values import as_scalar, check_number
 
 # (rtol, atol) for states of each precision: what an explicit tolerance takes for the half that is
 # not given. They leave room for the sum of D products.
@@ -152,6 +153,13 @@ class AbstractIterative(AbstractSolver):
     rtol: eqx.AbstractVar[Any]
     atol: eqx.AbstractVar[Any]
 
+    def __check_init__(self):
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if value is not None:
+                check_number(name, value, 0)
+        check_recurrence(self.recurrence)
+        check_transition(self.transition)
+
     @abc.abstractmethod
     def method(self, recurrence: AbstractRecurrence, point: Point) -> tuple[Advance, PyTree]:
         """The step of the method, and the memory it starts with; `point` gives shapes."""
@@ -192,9 +200,8 @@ class AbstractIterative(AbstractSolver):
                 window.steps_before,
                 window.sum_before,
             )
-        given = (self.rtol, self.atol)
-        chosen = [
-            default if value is None else value
-            for value, default in zip(given, TOLERANCES[jnp.dtype(dtype).name], strict=True)
-        ]
-        return Tolerance(*(jnp.asarray(value, dtype) for value in chosen))
+        rtol, atol = TOLERANCES[jnp.dtype(dtype).name]
+        return Tolerance(
+            as_scalar("rtol", rtol if self.rtol is None else self.rtol, dtype),
+            as_scalar("atol", atol if self.atol is None else self.atol, dtype),
+        )

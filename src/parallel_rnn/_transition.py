@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from ._flat import FlatRecurrence
 from ._modes import check_forward_mode
 from ._types import Inputs, Jacobians
+from ._values import as_scalar, check_count, check_kind, check_number, check_seed
 from ._varying import axes_of, varying_over
 
 # Columns of the Jacobian that the exact diagonal of an arbitrary `f` computes at a time. More
@@ -110,10 +111,13 @@ class BlockDiagonal(AbstractTransition):
 
     size: int = eqx.field(static=True)
 
+    def __check_init__(self):
+        check_count("size", self.size, 1, "the number of parts of a state, 2 for an LSTM")
+
     def linearise(self, recurrence, previous, inputs, iteration):
         del iteration
         state_size = previous.shape[1]
-        if self.size < 1 or state_size % self.size != 0:
+        if state_size % self.size != 0:
             raise ValueError(
                 f"`BlockDiagonal({self.size})` needs a state of a multiple of {self.size} numbers, "
                 f"but this one has {state_size}. For an LSTM with state (c, h) use "
@@ -146,6 +150,10 @@ class StochasticDiagonal(AbstractTransition):
 
     num_probes: int = eqx.field(static=True, default=1)
     seed: Any = 0
+
+    def __check_init__(self):
+        check_count("num_probes", self.num_probes, 1, "more probes, a better estimate")
+        check_seed("seed", self.seed)
 
     def linearise(self, recurrence, previous, inputs, iteration):
         values, derivative = _linearised_steps(recurrence, previous, inputs)
@@ -191,9 +199,13 @@ class Scaled(AbstractTransition):
     transition: AbstractTransition
     scale: Any
 
+    def __check_init__(self):
+        check_transition(self.transition)
+        check_number("scale", self.scale)
+
     def linearise(self, recurrence, previous, inputs, iteration):
         values, A = self.transition.linearise(recurrence, previous, inputs, iteration)
-        return values, jnp.asarray(self.scale, A.dtype) * A
+        return values, as_scalar("scale", self.scale, A.dtype) * A
 
     def numbers_per_step(self, state_size):
         return self.transition.numbers_per_step(state_size)
@@ -204,12 +216,21 @@ class Clipped(AbstractTransition):
 
     transition: AbstractTransition = Diagonal()
 
+    def __check_init__(self):
+        check_transition(self.transition)
+
     def linearise(self, recurrence, previous, inputs, iteration):
         values, A = self.transition.linearise(recurrence, previous, inputs, iteration)
         return values, jnp.clip(A, -1, 1)
 
     def numbers_per_step(self, state_size):
         return self.transition.numbers_per_step(state_size)
+
+
+def check_transition(transition: Any) -> None:
+    """Refuse what is no transition, such as the class of one."""
+    examples = "a transition such as `Dense()` or `Diagonal()`"
+    check_kind("transition", transition, AbstractTransition, examples)
 
 
 def _linearised_steps(recurrence: FlatRecurrence, previous: Array, inputs: Inputs) -> Any:

@@ -95,6 +95,58 @@ def test_guesses_belong_to_their_series():
     assert largest_difference(solve_batch(cell, s0, xs, guess="zeros").value, answer) < 1e-10
 
 
+@pytest.mark.parametrize(("group", "window"), [(1, 16), (5, None)])
+def test_each_series_is_reversed_within_its_own_length(group, window):
+    cell, s0, xs = batch()
+    padded = jnp.where(COUNTS, xs, jnp.nan)
+    options = {"lengths": LENGTHS.tolist(), "group": group, "window": window, "reverse": True}
+
+    def ours(xs):
+        states = solve_batch(cell, s0, xs, **options).value
+        return jnp.sum(jnp.sin(states)), states
+
+    def theirs(xs):
+        total, all_states = 0.0, []
+        for s, x, n in zip(s0, xs, LENGTHS.tolist(), strict=True):
+            states = jax.lax.scan(lambda s, x: (cell(s, x),) * 2, s, x[:n], reverse=True)[1]
+            total += jnp.sum(jnp.sin(states))
+            all_states.append(jnp.zeros((LENGTH, 4)).at[:n].set(states))
+        return total, jnp.stack(all_states)
+
+    gradient, states = jax.grad(ours, has_aux=True)(padded)
+    wanted_gradient, wanted = jax.grad(theirs, has_aux=True)(xs)
+    assert largest_difference(states, wanted) < 1e-10
+    assert largest_difference(gradient, wanted_gradient) < 1e-8
+    # A guess is in the order of the answer.
+    again = solve_batch(cell, s0, padded, guess=wanted, **options)
+    assert (again.stats["num_steps"] == 0).all()
+
+
+def test_lengths_under_jit_count_within_the_series():
+    cell, s0, xs = batch()
+    run = jax.jit(lambda lengths: solve_batch(cell, s0, xs, lengths=lengths).stats["num_verified"])
+    assert run(jnp.array([-1, 0, 3, 40, 99])).tolist() == [0, 0, 3, 40, 40]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_inputs_without_a_zero(reverse):
+    keys = jax.random.split(jax.random.key(0), (3, 6))
+
+    def f(s, x):
+        key, flag = x
+        kept = jnp.where(jax.random.bernoulli(key, 0.9, s.shape), s, 0)
+        return jnp.tanh(kept + jnp.where(flag, 1.0, 2.0))
+
+    flags = jnp.arange(18).reshape(3, 6) % 3 == 0
+    lengths = [6, 4, 0]
+    found = solve_batch(f, jnp.zeros((3, 2)), (keys, flags), lengths=lengths, reverse=reverse).value
+    for i, n in enumerate(lengths):
+        xs = (keys[i, :n], flags[i, :n])
+        wanted = jax.lax.scan(lambda s, x: (f(s, x),) * 2, jnp.zeros(2), xs, reverse=reverse)[1]
+        assert largest_difference(found[i, :n], wanted) < 1e-12
+        assert (found[i, n:] == 0).all()
+
+
 def test_no_inputs():
     s0 = jnp.array([[0.1], [0.2]])
     solution = solve_batch(lambda s, _: jnp.cos(s), s0, None, length=30)
@@ -116,6 +168,12 @@ def test_the_first_series_that_failed_is_named():
         ({"s0": jnp.zeros((3, 4))}, ValueError, r"\[3, 5\]"),
         ({"lengths": jnp.zeros(5)}, TypeError, "must hold integers"),
         ({"lengths": 3}, ValueError, "number of series"),
+        ({"lengths": [7, 7, -1, 7, 7]}, ValueError, "`lengths` holds -1, but a series has 7 steps"),
+        ({"lengths": [7, 7, 8, 7, 7]}, ValueError, "`lengths` holds 8, .* between 0 and 7"),
+        ({"lengths": [[1]] * 5}, TypeError, r"`lengths` is int64\[5,1\]"),
+        ({"lengths": [True] * 5}, TypeError, "must hold integers"),
+        ({"reverse": "yes"}, TypeError, "`reverse` is 'yes'"),
+        ({"windows": 3}, TypeError, "`solve_batch` has no option `windows`"),
         ({"group": 0}, ValueError, "`group` is 0"),
         ({"s0": jnp.zeros((0, 4)), "xs": jnp.zeros((0, 7, 4))}, ValueError, "no series"),
         ({"solver": QuasiDEER}, TypeError, "with brackets"),

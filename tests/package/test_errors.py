@@ -11,14 +11,23 @@ from parallel_rnn import (
     ELK,
     RESULTS,
     AdaptiveDamping,
+    BlockDiagonal,
+    ClipELK,
+    DiagonalAdjoint,
+    ImplicitAdjoint,
     IteratedAdjoint,
     Jacobi,
     QuasiDEER,
     QuasiELK,
+    Scaled,
+    ScaleELK,
     Sequential,
     SolveError,
+    StochasticDiagonal,
+    advise,
     scan,
     solve,
+    solve_batch,
 )
 
 from recurrences import gru, largest_difference, reference
@@ -73,6 +82,8 @@ def test_options(options, error, message):
         (lambda s, x: (s, x), r"returns \(float64\[3\], float64\[3\]\)"),
         (lambda s, x: jnp.sum(s), r"returns float64\[\] for a state float64\[3\]"),
         (lambda s, x: None, "returns None for a state"),
+        (lambda s, x: 1.0, r"returns float64\[\] for a state float64\[3\]"),
+        (lambda s, x: "a", r"returns str for a state float64\[3\]"),
     ],
 )
 def test_f_must_keep_the_state(f, message):
@@ -147,6 +158,105 @@ def test_estimates_have_two_names(method, estimate, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=f'`estimate` is {estimate!r}; it must be "filter" or'):
         method(0.1, estimate)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ELK(-1.0), ValueError, "`damping` is -1.0; it must be finite and at least 0"),
+        (lambda: ELK(jnp.array([0.1, -2])), ValueError, "`damping` is"),
+        (lambda: QuasiELK(NAN), ValueError, "`damping` is nan"),
+        (lambda: ELK(INFINITY), ValueError, "`damping` is inf"),
+        (lambda: ELK("big"), TypeError, "`damping` is 'big'; it must be a real number"),
+        (lambda: ELK(None), TypeError, "`damping` is None"),
+        (lambda: ELK(True), TypeError, "`damping` is True"),
+        (lambda: ELK(1j), TypeError, "`damping` is 1j"),
+        (lambda: ELK([[1.0], 2.0]), TypeError, "`damping` is"),
+        (lambda: ELK(AdaptiveDamping), TypeError, r"Write `AdaptiveDamping\(\)` with brackets"),
+        (lambda: AdaptiveDamping(-1), ValueError, "`initial` is -1"),
+        (lambda: AdaptiveDamping(0.0), ValueError, "`initial` is 0.0; it must be positive"),
+        (lambda: AdaptiveDamping(1, 2, 1), ValueError, "`largest` is 1; .* at least 2"),
+        (lambda: AdaptiveDamping(smallest=None), TypeError, "`smallest` is None"),
+        (lambda: ScaleELK(1.5), ValueError, "`k` is 1.5; .* at least 0 and at most 1"),
+        (lambda: ScaleELK(-0.1), ValueError, "`k` is -0.1"),
+        (lambda: ScaleELK("a"), TypeError, "`k` is 'a'"),
+        (lambda: DEER(rtol=-1.0), ValueError, "`rtol` is -1.0"),
+        (lambda: Jacobi(atol=NAN), ValueError, "`atol` is nan"),
+        (lambda: ELK(atol="a"), TypeError, "`atol` is 'a'"),
+        (lambda: DEER(recurrence="x"), TypeError, "`recurrence` is 'x'"),
+        (lambda: QuasiDEER(transition=None), TypeError, "`transition` is None"),
+        (lambda: ClipELK(transition=BlockDiagonal), TypeError, "`transition` is <class"),
+        (lambda: Scaled(3, 1.0), TypeError, "`transition` is 3"),
+        (lambda: BlockDiagonal(0), ValueError, "`size` is 0"),
+        (lambda: StochasticDiagonal(1.5), TypeError, "`num_probes` is 1.5"),
+        (lambda: StochasticDiagonal(seed=0.5), TypeError, "`seed` is 0.5"),
+        (lambda: ImplicitAdjoint("x"), TypeError, "`recurrence` is 'x'"),
+        (lambda: DiagonalAdjoint(3), TypeError, "`recurrence` is 3"),
+        (lambda: IteratedAdjoint("x"), TypeError, "`solver` is 'x'"),
+    ],
+)
+def test_values_out_of_range_are_refused_where_they_are_made(make, error, message, monkeypatch):
+    # The check of types that comes before it is there in the tests only.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [
+        (ELK(jnp.ones(4)), r"`damping` has the shape \(4,\), but a state has 3 numbers"),
+        (DEER(atol=jnp.ones(3)), r"`atol` has the shape \(3,\)"),
+        (ScaleELK(jnp.full(3, 0.5)), r"`scale` has the shape \(3,\)"),
+    ],
+    ids=["damping", "atol", "k"],
+)
+def test_values_must_fit_the_state(solver, message):
+    with pytest.raises(ValueError, match=message):
+        solve(step, jnp.zeros(3), jnp.asarray(XS), solver)
+
+
+def test_values_may_be_tracers():
+    def last(value):
+        solver = QuasiELK(value, rtol=1e-9 * value, atol=1e-12)
+        return solve(step, jnp.zeros(3), jnp.asarray(XS) + 1, solver).value[-1]
+
+    found = jax.jit(jax.vmap(last))(jnp.array([0.1, 0.2]))
+    assert largest_difference(found, jnp.full((2, 3), 1.9375)) < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (None, "`f` is None; it must be a function"),
+        (eqx.nn.GRUCell, "Make an object of the class first"),
+        (lambda s: s, r"takes the arguments \(s\), but it is called as `f\(state, x\)`"),
+        (lambda s, x, t: s, "missing a required argument: 't'"),
+    ],
+)
+@pytest.mark.parametrize("call", [solve, solve_batch, advise])
+def test_f_must_take_a_state_and_an_input(call, f, message):
+    with pytest.raises(TypeError, match=message):
+        call(f, jnp.zeros((2, 3)), jnp.zeros((2, 12, 3)))
+
+
+@pytest.mark.parametrize("call", [solve, solve_batch, advise])
+def test_leaves_must_be_arrays(call):
+    with pytest.raises(TypeError, match="`s0` holds 'a', of type str"):
+        call(step, "a", jnp.zeros((2, 3)))
+    with pytest.raises(TypeError, match="`xs` holds <object"):
+        call(step, jnp.zeros((2, 3)), object())
+
+
+@pytest.mark.parametrize("shape", [(12, 3), (3,)])
+@pytest.mark.parametrize("call", [solve, advise])
+def test_many_series_belong_to_solve_batch(call, shape):
+    weight = jnp.ones((2, 3))
+    with pytest.raises(TypeError, match="`solve` takes one series, `solve_batch` takes many"):
+        call(lambda s, x: jnp.tanh(s + x @ weight), jnp.zeros(shape), jnp.ones((12, 10, 2)))
 
 
 @pytest.mark.parametrize("length", [1, 50, 101, 500])

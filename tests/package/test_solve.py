@@ -1,5 +1,9 @@
 """`solve` finds the states that `jax.lax.scan` finds, however it is asked to."""
 
+import dataclasses
+import functools
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,13 +12,16 @@ import pytest
 
 from parallel_rnn import (
     DEER,
+    ELK,
     RESULTS,
     AssociativeScan,
     QuasiDEER,
+    QuasiELK,
     Sequential,
     SequentialScan,
     SolveError,
     solve,
+    solve_batch,
 )
 
 from recurrences import (
@@ -137,6 +144,166 @@ def test_no_steps_give_an_empty_answer(solver):
     solution = solve(f, s0, xs, solver)
     assert jax.tree.map(jnp.shape, solution.value) == {"fast": (0, 3, 1), "slow": (0, 2)}
     assert solution.result == RESULTS.successful
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [*SOLVERS[::2], ELK(), ELK(estimate="smoother"), QuasiELK()],
+    ids=lambda solver: f"{name(solver)}",
+)
+def test_states_without_numbers_give_an_answer_without_numbers(solver):
+    solution = solve(lambda s, x: s + x, jnp.zeros(0), jnp.zeros((3, 0)), solver)
+    assert solution.value.shape == (3, 0)
+    assert solution.stats["num_verified"] == 3
+
+
+@pytest.mark.parametrize("number", [0, 2.5, True, np.float32(2.5), np.float64(2.5), np.int8(3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_f_may_return_plain_numbers(number, dtype):
+    s0 = {"h": jnp.zeros(2, dtype), "n": jnp.ones((), dtype)}
+    xs = jnp.ones((4, 2), dtype)
+    found = solve(lambda s, x: {"h": 0.5 * s["h"] + s["n"] * x, "n": number}, s0, xs, DEER()).value
+    as_array = jnp.asarray(number, dtype)
+    wanted = reference(lambda s, x: {"h": 0.5 * s["h"] + s["n"] * x, "n": as_array}, s0, xs)
+    assert largest_difference(found, wanted) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("estimate", ["filter", "smoother"])
+def test_damping_of_wide_states_in_half_precision(dtype, estimate):
+    cell, s0, xs = gru(12, 20, dtype)
+    states = solve(cell, s0, xs, ELK(1e-2, estimate)).value
+    eps = float(jnp.finfo(dtype).eps)
+    assert largest_difference(states, reference(cell, s0, xs)) < 20 * eps
+
+
+@pytest.mark.parametrize("window", [None, 9])
+def test_reversed(window):
+    f, s0, xs = pair(40)
+    found = solve(f, s0, xs, DEER(), window=window, reverse=True)
+    wanted = jax.lax.scan(lambda s, x: (f(s, x),) * 2, s0, xs, reverse=True)[1]
+    assert largest_difference(found.value, wanted) < 1e-10
+    again = solve(f, s0, xs, DEER(), window=window, reverse=True, guess=wanted)
+    assert 2 * again.stats["num_steps"] < found.stats["num_steps"]
+
+
+class Called:
+    """What the dataclasses below share."""
+
+    weight: Any
+
+    def __call__(self, state, x):
+        return jnp.tanh(self.weight * state + x)
+
+    def value_and_diag(self, state, x):
+        value = self(state, x)
+        return value, self.weight * (1 - value**2)
+
+
+@dataclasses.dataclass
+class Plain(Called):
+    """A cell that cannot be hashed."""
+
+    weight: Any
+
+
+class Around(eqx.Module):
+    inner: Plain
+
+    def __call__(self, state, x):
+        return self.inner(state, x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Plain,
+        dataclasses.make_dataclass("Frozen", ["weight"], bases=(Called,), frozen=True),
+        lambda w: Around(Plain(w)),
+        lambda w: Plain(w).__call__,
+        lambda w: functools.partial(Plain(w)),
+        lambda w: jax.jit(Plain(w).__call__),
+    ],
+    ids=["dataclass", "frozen", "inside a module", "method", "partial", "jitted"],
+)
+def test_callables_of_every_kind(make):
+    s0, xs = jnp.zeros(2), jax.random.normal(jax.random.key(0), (6, 2))
+
+    def total(weight, solve_all):
+        return jnp.sum(solve_all(make(weight), s0, xs) ** 2)
+
+    weight = jnp.array([0.3, 0.4])
+    wanted = jax.value_and_grad(total)(weight, reference)
+    for ours in (
+        lambda f, s0, xs: solve(f, s0, xs).value,
+        lambda f, s0, xs: solve_batch(f, s0[None], xs[None]).value[0],
+    ):
+        assert largest_difference(jax.value_and_grad(total)(weight, ours), wanted) < 1e-10
+
+
+def test_the_same_dataclass_compiles_once():
+    traces = 0
+
+    @dataclasses.dataclass
+    class Counting:
+        weight: Any
+
+        def __call__(self, state, x):
+            nonlocal traces
+            traces += 1
+            return self.weight * state + x
+
+    cell = Counting(jnp.full(2, 0.5))
+    solve(cell, jnp.zeros(2), jnp.ones((4, 2)))
+    first = traces
+    solve(cell, jnp.zeros(2), 2 * jnp.ones((4, 2)))
+    assert traces == first + 1  # the check of the shapes
+
+
+PIECES = (7, 100, 1, 42)
+
+
+@pytest.mark.parametrize("solver", [DEER(), QuasiDEER(), ELK(1e-2)], ids=name)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_pieces_of_a_stream_equal_the_whole(solver, dtype):
+    cell, s0, xs = gru(4, sum(PIECES), dtype)
+    whole = solve(cell, s0, xs, solver).value
+    states, start = [], 0
+    for length in PIECES:
+        piece = xs[start : start + length]
+        before = states[-1][-1] if states else s0
+        # A warm guess: what came before went on.
+        guess = jnp.broadcast_to(before, (length, *before.shape))
+        states.append(solve(cell, before, piece, solver, guess=guess).value)
+        start += length
+    joined = jnp.concatenate(states)
+    assert largest_difference(joined, whole) < TOLERANCE[dtype]
+    assert largest_difference(joined, reference(cell, s0, xs)) < TOLERANCE[dtype]
+
+
+def test_a_stream_that_sees_its_past_again_starts_from_what_it_knows():
+    cell, s0, xs = gru(4, 90)
+    first = solve(cell, s0, xs[:60], window=None).value
+    # The same window of the stream, 10 steps later: 50 states are known already.
+    guess = jnp.concatenate([first[10:], jnp.broadcast_to(first[-1], (10, 4))])
+    warm = solve(cell, first[9], xs[10:70], window=None, guess=guess)
+    cold = solve(cell, first[9], xs[10:70], window=None)
+    assert largest_difference(warm.value, reference(cell, s0, xs[:70])[10:]) < 1e-10
+    assert warm.stats["num_steps"] <= cold.stats["num_steps"]
+
+
+def test_a_slow_stream_does_not_drift_apart_from_the_whole():
+    """Where errors of each piece would add up, the promise of the default holds for all."""
+    f = lambda s, _: s - 1e-4 * s  # noqa: E731
+    s0 = jnp.ones(2, "float32")
+    whole = reference(f, s0, None, 10_000)
+    s, found = s0, []
+    for length in (3000, 500, 6500):
+        found.append(solve(f, s, None, length=length).value)
+        s = found[-1][-1]
+    # As far as roundings of the steps take it that do not add up in one direction.
+    allowed = 4 * np.sqrt(10_000) * np.finfo("float32").eps
+    assert largest_difference(jnp.concatenate(found), whole) < allowed
 
 
 def test_no_inputs():
