@@ -39,6 +39,7 @@ def check_state(s0: PyTree) -> PyTree:
     if not leaves:
         raise ValueError("`s0` holds no array. Pass the initial state, for example `jnp.zeros(3)`.")
     for leaf in leaves:
+        _check_known("`s0`", leaf)
         if leaf.dtype.name not in TOLERANCES:
             raise TypeError(
                 f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real "
@@ -79,6 +80,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
                 f"`xs` has a leaf without axes ({leaf}); every leaf needs a leading time axis. "
                 "Let `f` close over constants instead."
             )
+        _check_known("`xs`", leaf)
         lengths.add(leaf.shape[0])
     if length is not None:
         lengths.add(length)
@@ -88,6 +90,17 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
             f"{sorted(lengths)}. Every leaf of `xs` needs the time axis first."
         )
     return lengths.pop()
+
+
+def _check_known(name: str, leaf: Any) -> None:
+    """Refuse the symbolic shapes of `jax.export`."""
+    if not all(isinstance(size, int) for size in leaf.shape):
+        raise TypeError(
+            f"{name} has a leaf of the shape ({', '.join(map(str, leaf.shape))}), but the numbers "
+            "of steps and of states are part of the compiled program, so neither can be symbolic. "
+            "Export one program for a longest sequence, and pad shorter ones with `lengths` of "
+            "`solve_batch`."
+        )
 
 
 def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: Any) -> None:

@@ -165,14 +165,19 @@ class Loop(eqx.Module):
         )
 
     def empty_trace(self, states: Float[Array, "T D"]) -> PyTree:
-        """Buffers with a leading axis for the iterates, filled with NaN (0 for integers)."""
+        """Buffers with a leading axis for the iterates, filled with NaN (0 for integers).
+
+        With infinity where `jax.debug_nans` asks for an error at every NaN.
+        """
         if self.trace is None:
             return None
         residual = jnp.zeros((), accumulation_dtype(states.dtype))
         entry = jax.eval_shape(self.trace, jnp.asarray(0), states, residual)
 
+        unknown = jnp.inf if jax.config.jax_debug_nans else jnp.nan
+
         def buffer(leaf):
-            blank = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+            blank = unknown if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
             return jnp.full((self.max_steps + 1, *leaf.shape), blank, leaf.dtype)
 
         return jax.tree.map(buffer, entry)

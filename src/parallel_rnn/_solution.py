@@ -80,7 +80,8 @@ class Solution(eqx.Module):
           states before it can be trusted.
     - `trace`: what the `trace` function returned for every iterate, stacked, or `None`. Entry
       k belongs to the iterate after k steps; entries beyond the last iterate are NaN (0 for
-      integers). With `window=W` there is one more leading axis, over the windows.
+      integers, infinity under `jax.debug_nans`). With `window=W` there is one more leading axis,
+      over the windows.
     """
 
     value: State
@@ -119,10 +120,10 @@ def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
     axes = axes_of(solution)
     if not axes:
         return solution.result.error_if(solution, failed)
-    # What `equinox` raises by returns the same type on every device of a `jax.shard_map`, so it
-    # guards a number that does, and the solution waits for that.
-    no_error = solution.result.error_if(jnp.zeros(()), failed)
-    return jax.lax.optimization_barrier((solution, no_error))[0]
+    # What `equinox` raises by cannot vary over the axes of a `jax.shard_map`. So it guards a zero,
+    # on which the solution then depends in a way that XLA cannot simplify.
+    zero = solution.result.error_if(jnp.zeros(()), failed)
+    return jax.tree.map(lambda leaf: jnp.where(zero == 0, leaf, jnp.zeros_like(leaf)), solution)
 
 
 def _explanation(solution: Solution) -> str:

@@ -87,7 +87,8 @@ def solve(
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
       iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
       `window=None` or a number, because the shape of the trace depends on it.
-    - `throw`: raise when the solve fails. `False` returns the last iterate and the reason.
+    - `throw`: raise when the solve fails. `False` returns the last iterate and the reason, and
+      is what `jax.export` takes: a program that raises cannot be serialised.
 
     **Returns:** a `Solution`.
 
@@ -230,7 +231,14 @@ def _ending(solver: AbstractSolver, found: Windows) -> Any:
 
 def _one_input(xs: Inputs) -> PyTree:
     """The shapes of the input of one step."""
-    return jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], xs))
+
+    def one(leaf: Array) -> jax.ShapeDtypeStruct:
+        if len(leaf) == 0:
+            return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+        # Under `jax.shard_map` the type also tells which axes the input varies over.
+        return jax.eval_shape(lambda: leaf[0])
+
+    return jax.tree.map(one, xs)
 
 
 def _inexact_leaves(tree: PyTree) -> list[Array]:

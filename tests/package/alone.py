@@ -1,0 +1,141 @@
+"""Run by test_transformations.py in a process of its own, with two devices.
+
+It imports nothing but JAX and the package: other packages register rules with JAX, which would
+hide that one is missing.
+"""
+
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from parallel_rnn import QuasiDEER, Sequential, scan, solve
+
+assert not {"lineax", "optimistix", "diffrax"} & set(sys.modules)
+
+SOLVERS = [Sequential(), QuasiDEER()]
+START, INPUTS = jnp.asarray([0.1, -0.2]), jnp.linspace(-1.0, 1.5, 16).reshape(8, 2)
+W = jnp.asarray([[0.3, -0.5], [0.4, 0.2]])
+
+
+def body(f, w):
+    def step(s, x):
+        s = f(w, s, x)
+        return s, s
+
+    return step
+
+
+def by_lax(f, w, s0, xs):
+    return jax.lax.scan(body(f, w), s0, xs)[1]
+
+
+def by_scan(f, solver, w, s0, xs):
+    return scan(body(f, w), s0, xs, solver=solver)[1]
+
+
+def total(run, *at):
+    return jnp.sum(jnp.sin(run(*at)))
+
+
+def same(found, wanted):
+    leaves = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
+    assert all(jnp.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in leaves), (found, wanted)
+
+
+def plain(w, s, x):
+    return jnp.tanh(w @ s + x)
+
+
+def cond(w, s, x):
+    return jax.lax.cond(x[0] > 0, lambda: plain(w, s, x), lambda: 0.5 * s)
+
+
+def switch(w, s, x):
+    branches = [lambda: plain(w, s, x), lambda: 0.5 * s, lambda: x]
+    return jax.lax.switch(jnp.asarray(x[0] + 1, int), branches)
+
+
+def cond_of_state(w, s, x):
+    return jax.lax.cond(s[0] > 0, lambda: plain(w, s, x), lambda: 0.5 * s + 0.1 * x)
+
+
+def fori(w, s, x):
+    return jax.lax.fori_loop(0, 3, lambda _, s: plain(w, s, x), s)
+
+
+def select(w, s, x):
+    return jnp.where(x > 0, plain(w, s, x), 0.5 * s)
+
+
+def while_loop(w, s, x):
+    def turn(state):
+        return state[0] + 1, plain(w, state[1], x)
+
+    return jax.lax.while_loop(lambda state: state[0] < 2, turn, (0, s))[1]
+
+
+AT = (W, START, INPUTS)
+
+for f, solver in (
+    (cond, Sequential()),
+    (cond, QuasiDEER()),
+    (cond_of_state, QuasiDEER()),
+    (switch, QuasiDEER()),
+    (fori, QuasiDEER()),
+    (select, QuasiDEER()),
+):
+    wanted = jax.jit(jax.value_and_grad(partial(total, partial(by_lax, f)), (0, 1, 2)))(*AT)
+    ours = partial(total, partial(by_scan, f, solver))
+    same(jax.jit(jax.value_and_grad(ours, (0, 1, 2)))(*AT), wanted)
+
+# A while loop has a forward mode only.
+wanted = jax.jvp(partial(total, partial(by_lax, while_loop)), AT, AT)
+for solver in SOLVERS:
+    same(jax.jvp(partial(total, partial(by_scan, while_loop, solver)), AT, AT), wanted)
+    try:
+        jax.grad(partial(total, partial(by_scan, while_loop, solver)))(*AT)
+    except ValueError as error:
+        assert "Reverse-mode differentiation does not work" in str(error), error
+    else:
+        raise AssertionError("JAX has learnt it: say so in the documentation")
+
+# The second derivative meets the transposed equation.
+wanted = jax.hessian(partial(total, partial(by_lax, cond)), 1)(*AT)
+same(jax.jit(jax.hessian(partial(total, partial(by_scan, cond, Sequential())), 1))(*AT), wanted)
+
+P = jax.sharding.PartitionSpec
+SERIES = (W, jnp.stack([START] * 2), jnp.stack([INPUTS, -INPUTS]))
+
+
+def sharded(run, check_vma):
+    """Each device has a series of its own; the parameters are those of all."""
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    places = (P(), P("batch"), P("batch"))
+    series = jax.vmap(run, (None, 0, 0))
+    return jax.shard_map(
+        series, mesh=mesh, in_specs=places, out_specs=P("batch"), check_vma=check_vma
+    )
+
+
+wanted = jax.value_and_grad(partial(total, sharded(partial(by_lax, plain), True)))(*SERIES)
+for solver in SOLVERS:
+    for check_vma in (True, False):
+        ours = sharded(partial(by_scan, plain, solver), check_vma)
+        same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), wanted)
+
+each = jax.pmap(
+    jax.value_and_grad(partial(total, partial(by_scan, plain, QuasiDEER()))), in_axes=(None, 0, 0)
+)
+same(jnp.sum(each(*SERIES)[0]), wanted[0])
+same(jnp.sum(each(*SERIES)[1], axis=0), wanted[1])
+
+# A solve that fails raises there too.
+fails = sharded(lambda w, s0, xs: solve(lambda s, x: 1e9 * s * s + x, s0, xs).value, True)
+try:
+    jax.block_until_ready(jax.jit(fails)(W, 1e9 * SERIES[1], SERIES[2]))
+except Exception as error:
+    assert "leaves the floating-point range" in str(error), error
+else:
+    raise AssertionError("no error")
