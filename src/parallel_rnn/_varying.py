@@ -12,7 +12,13 @@ from jaxtyping import Array, PyTree
 
 def axes_of(tree: PyTree) -> frozenset[Any]:
     """The axes that any array of a PyTree varies over. None outside of a `jax.shard_map`."""
-    return frozenset().union(*(jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves(tree)))
+    return frozenset().union(*map(_axes_of_array, jax.tree.leaves(tree)))
+
+
+def _axes_of_array(array: Any) -> frozenset[Any]:
+    kind: Any = jax.typeof(array)
+    # Newer versions of JAX keep them in a part of the type, JAX 0.10 in the type itself.
+    return kind.mat.varying if hasattr(kind, "mat") else kind.vma
 
 
 def varying_over(axes: frozenset[Any], tree: PyTree) -> PyTree:
