@@ -106,7 +106,7 @@ class BlockDiagonal(AbstractTransition):
 
     - `size`: b, which must divide D.
 
-    **Raises:** `ValueError` when it does not.
+    **Raises:** `ValueError` when it does not, and for a size below 1.
     """
 
     size: int = eqx.field(static=True)
