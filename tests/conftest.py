@@ -15,7 +15,16 @@ from jaxtyping import install_import_hook
 
 # Must come before the package is imported, so it stands in the outermost conftest. The entry
 # points are left out: they refuse wrong arguments in their own words.
-INSIDE = ["_acceptance", "_adjoint", "_damping", "_finite", "_flat", "_iterate", "_kalman"]
+INSIDE = [
+    "_acceptance",
+    "_adjoint",
+    "_carry",
+    "_damping",
+    "_finite",
+    "_flat",
+    "_iterate",
+    "_kalman",
+]
 INSIDE += ["_matrices", "_methods"]
 INSIDE += ["_recurrence", "_solution", "_solver", "_transition", "_window", "cells"]
 install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")

@@ -96,7 +96,7 @@ def advise(
         raise ValueError(f"`seconds` is {seconds}; it must be positive.")
     deadline = time.perf_counter() + seconds
     s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
-    check_function(f)
+    check_function(f, "f(state, x)", "state")
     check_state(s0)
     length = check_length(xs, length)
     if length < SHORTEST_PILOT or not any(leaf.size for leaf in jax.tree.leaves(s0)):

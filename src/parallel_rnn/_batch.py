@@ -67,7 +67,7 @@ def solve_batch(
     series_guess = guess if isinstance(guess, str) else _first(guess)
     check_names("solve_batch", solve_options, Options)
     options = Options(solver, series_guess, reverse=reverse, **solve_options)
-    length = check_call(f, _first(s0), _first(xs), length, options)
+    length = check_call(_first(s0), _first(xs), length, options)
     if lengths is not None:
         check_lengths(lengths, length)
     solution = _solve_batch(hashable(f), s0, xs, guess, lengths, length, group, options)

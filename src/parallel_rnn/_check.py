@@ -11,10 +11,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
+from ._adjoint import AbstractAdjoint
 from ._flat import with_arrays
 from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
-from ._values import check_count, check_kind, check_window
+from ._values import check_count, check_flag, check_kind, check_window
 
 
 def as_arrays(name: str, tree: PyTree) -> PyTree:
@@ -35,25 +36,30 @@ def as_array(name: str, value: Any) -> Array:
 
 def check_state(s0: PyTree) -> PyTree:
     """Return the shapes of the initial state, a PyTree of float arrays of one dtype."""
-    leaves = jax.tree.leaves(s0)
-    if not leaves:
+    if not jax.tree.leaves(s0):
         raise ValueError("`s0` holds no array. Pass the initial state, for example `jnp.zeros(3)`.")
+    check_dtypes("s0", s0)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), s0)
+
+
+def check_dtypes(name: str, state: PyTree) -> None:
+    """Refuse leaves that are no floats, or not of one dtype."""
+    leaves = jax.tree.leaves(state)
     for leaf in leaves:
-        _check_known("`s0`", leaf)
+        _check_known(name, leaf)
         if leaf.dtype.name not in TOLERANCES:
             raise TypeError(
-                f"`s0` has a leaf of type {leaf.dtype}, but a state must consist of real "
+                f"`{name}` has a leaf of type {leaf.dtype}, but a state must consist of real "
                 "floating-point numbers, because Newton's method differentiates with respect to "
-                "it. Convert it with `jnp.asarray(s0, jnp.float32)`, or pass counters and flags "
-                "through `xs`."
+                f"it. Convert it with `jnp.asarray({name}, jnp.float32)`, or pass counters and "
+                "flags through `xs`."
             )
     dtypes = sorted({leaf.dtype.name for leaf in leaves})
     if len(dtypes) > 1:
         raise TypeError(
-            f"`s0` mixes the dtypes {', '.join(dtypes)}, but a state needs one. Convert its leaves "
-            "with `jax.tree.map(lambda a: a.astype(jnp.float32), s0)`."
+            f"`{name}` mixes the dtypes {', '.join(dtypes)}, but a state needs one. Convert its "
+            f"leaves with `jax.tree.map(lambda a: a.astype(jnp.float32), {name})`."
         )
-    return jax.eval_shape(lambda: s0)
 
 
 def check_length(xs: Inputs | None, length: int | None) -> int:
@@ -80,7 +86,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
                 f"`xs` has a leaf without axes ({leaf}); every leaf needs a leading time axis. "
                 "Let `f` close over constants instead."
             )
-        _check_known("`xs`", leaf)
+        _check_known("xs", leaf)
         lengths.add(leaf.shape[0])
     if length is not None:
         lengths.add(length)
@@ -96,10 +102,10 @@ def _check_known(name: str, leaf: Any) -> None:
     """Refuse the symbolic shapes of `jax.export`."""
     if not all(isinstance(size, int) for size in leaf.shape):
         raise TypeError(
-            f"{name} has a leaf of the shape ({', '.join(map(str, leaf.shape))}), but the numbers "
-            "of steps and of states are part of the compiled program, so neither can be symbolic. "
-            "Export one program for a longest sequence, and pad shorter ones with `lengths` of "
-            "`solve_batch`."
+            f"`{name}` has a leaf of the shape ({', '.join(map(str, leaf.shape))}), but the "
+            "numbers of steps and of states are part of the compiled program, so neither can be "
+            "symbolic. Export one program for a longest sequence, and pad shorter ones with "
+            "`lengths` of `solve_batch`."
         )
 
 
@@ -145,58 +151,51 @@ def check_lengths(lengths: Array, length: int) -> None:
         )
 
 
-def check_options(
-    solver: Any,
-    window: Any,
-    max_steps: Any,
-    guess: Any,
-    fallback: Any,
-    trace: Callable | None,
-    reverse: Any,
-    state_type: PyTree,
-    length: int,
-) -> None:
-    """Refuse options that mean nothing."""
+def check_options(options: Any) -> None:
+    """Refuse options of `solve` that mean nothing."""
     examples = "a solver such as `QuasiDEER()`, `DEER()` or `Sequential()`"
-    check_kind("solver", solver, AbstractSolver, examples)
-    if fallback is not None and not isinstance(fallback, Sequential):
+    check_kind("solver", options.solver, AbstractSolver, examples)
+    examples = "an adjoint such as `ImplicitAdjoint()` or `IteratedAdjoint()`"
+    check_kind("adjoint", options.adjoint, AbstractAdjoint, examples)
+    if options.fallback is not None and not isinstance(options.fallback, Sequential):
         raise TypeError(
-            f"`fallback` is {fallback!r}; it must be `Sequential()` or None: taking the steps one "
-            "after another is the only method that cannot run out of iterations."
+            f"`fallback` is {options.fallback!r}; it must be `Sequential()` or None: taking the "
+            "steps one after another is the only method that cannot run out of iterations."
         )
-    check_window(window)
-    if max_steps is not None:
-        check_count("max_steps", max_steps, 0, "None takes a number that is always enough")
-    if trace is not None and window == "auto":
+    check_window(options.window)
+    if options.max_steps is not None:
+        meaning = "None takes a number that is always enough"
+        check_count("max_steps", options.max_steps, 0, meaning)
+    if options.trace is not None and options.window == "auto":
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'
         )
-    if not isinstance(reverse, bool):
-        raise TypeError(
-            f"`reverse` is {reverse!r}; it must be True or False, because it is part of the "
-            "compiled program."
-        )
-    if isinstance(guess, str):
-        if guess != "zeros":
-            raise ValueError(f'`guess` is {guess!r}; the only guess with a name is "zeros".')
-    elif guess is not None:
-        as_arrays("guess", guess)
-        wanted = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype), state_type
-        )
-        if not _same(found := jax.eval_shape(lambda: guess), wanted):
-            raise ValueError(
-                f"`guess` is {_show(found)}, but the states are {_show(wanted)}. A guess needs the "
-                "structure and dtype of `s0` with a leading axis for the steps."
-            )
+    check_flag("reverse", options.reverse)
 
 
-def check_function(f: Any) -> None:
-    """Refuse what cannot be called with a state and an input."""
+def check_guess(guess: Any, name: str, state_type: PyTree, length: int) -> None:
+    """Refuse a guess that is no trajectory of the states; `name` is that of the first one."""
+    if isinstance(guess, str) and guess != "zeros":
+        raise ValueError(f'`guess` is {guess!r}; the only guess with a name is "zeros".')
+    if guess is None or isinstance(guess, str):
+        return
+    as_arrays("guess", guess)
+    wanted = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype), state_type
+    )
+    if not _same(found := jax.eval_shape(lambda: guess), wanted):
+        raise ValueError(
+            f"`guess` is {_show(found)}, but the states are {_show(wanted)}. A guess needs the "
+            f"structure and dtype of `{name}` with a leading axis for the steps."
+        )
+
+
+def check_function(f: Any, call: str, returned: str) -> None:
+    """Refuse what cannot be called as `call` says, such as `f(state, x)`."""
     if isinstance(f, type) or not callable(f):
         hint = " Make an object of the class first." if isinstance(f, type) else ""
-        raise TypeError(f"`f` is {f!r}; it must be a function `f(state, x) -> state`.{hint}")
+        raise TypeError(f"`f` is {f!r}; it must be a function `{call} -> {returned}`.{hint}")
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):  # some built-in functions do not tell
@@ -205,15 +204,27 @@ def check_function(f: Any) -> None:
         signature.bind("state", "x")
     except TypeError as error:
         raise TypeError(
-            f"`f` takes the arguments {signature}, but it is called as `f(state, x)`: {error}. "
+            f"`f` takes the arguments {signature}, but it is called as `{call}`: {error}. "
             "Wrap it, for example in `lambda state, x: f(state)`."
         ) from error
 
 
 def check_step(f: Callable, state_type: PyTree, x_type: PyTree) -> None:
     """Refuse an `f` that does not map a state to a state of the same structure, shape and dtype."""
+    check_function(f, "f(state, x)", "state")
+    found = step_type(f, state_type, x_type)
+    if not _same(found, state_type):
+        raise TypeError(
+            f"`f(state, x)` returns {_show(found)} for a state {_show(state_type)}. A step must "
+            "keep the structure, shape and dtype of the state. "
+            + _likely_cause(f, state_type, x_type)
+        )
+
+
+def step_type(f: Callable, state_type: PyTree, x_type: PyTree) -> PyTree:
+    """The type of what `f` returns."""
     try:
-        found = _step_type(f, state_type, x_type)
+        return _type_of_call(f, state_type, x_type)
     except Exception as error:
         if why := _likely_cause(f, state_type, x_type):
             raise TypeError(
@@ -221,12 +232,6 @@ def check_step(f: Callable, state_type: PyTree, x_type: PyTree) -> None:
                 f"{_show(x_type)}. {why}"
             ) from error
         raise
-    if not _same(found, state_type):
-        raise TypeError(
-            f"`f(state, x)` returns {_show(found)} for a state {_show(state_type)}. A step must "
-            "keep the structure, shape and dtype of the state. "
-            + _likely_cause(f, state_type, x_type)
-        )
 
 
 def _likely_cause(f: Callable, state_type: PyTree, x_type: PyTree) -> str:
@@ -257,15 +262,29 @@ _SWAP = (
 )
 
 
-def _step_type(f: Callable, state_type: PyTree, x_type: PyTree) -> PyTree:
-    """The type of what `f` returns."""
-    dtype = jax.tree.leaves(state_type)[0].dtype
-    return eqx.filter_eval_shape(lambda s, x: with_arrays(f(s, x), dtype), state_type, x_type)
+def _type_of_call(f: Callable, first: PyTree, second: PyTree) -> PyTree:
+    dtype = next((leaf.dtype for leaf in jax.tree.leaves(first)), None)
+    return eqx.filter_eval_shape(lambda s, x: with_arrays(f(s, x), dtype), first, second)
+
+
+def check_unroll(unroll: Any) -> None:
+    """Refuse what `jax.lax.scan` does not take for `unroll`."""
+    if not isinstance(unroll, bool):
+        check_count("unroll", unroll, 0, "True, for all steps, and False are allowed too")
+
+
+def check_pair(returned: Any) -> None:
+    """Refuse what the body of a scan must not return."""
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise TypeError(
+            f"`f(carry, x)` returns {_show(returned)}, but it must return a pair: the next carry "
+            "and an output. Write `return carry, None` where there is no output."
+        )
 
 
 def _fits(f: Callable, first: PyTree, second: PyTree, wanted: PyTree) -> bool:
     try:
-        return _same(_step_type(f, first, second), wanted)
+        return _same(_type_of_call(f, first, second), wanted)
     except Exception:
         return False
 

@@ -74,14 +74,14 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
 
     def offered(fn: Callable, protocol: type) -> Callable | None:
         if isinstance(projected_step, protocol):
-            return _closed(fn, flat_s0, z)
+            return closed(fn, flat_s0, z)
         return None
 
-    step = _closed(value(f), flat_s0, x)
+    step = closed(value(f), flat_s0, x)
     return FlatRecurrence(
         step=step,
-        project=_closed(project, x),
-        projected_step=_closed(value(projected_step), flat_s0, z),
+        project=closed(project, x),
+        projected_step=closed(value(projected_step), flat_s0, z),
         value_and_diag=offered(value_and_diag, HasDiagonal),
         value_and_jacobian=offered(value_and_jacobian, HasJacobian),
         value_and_blocks=offered(value_and_blocks, HasBlocks),
@@ -105,7 +105,8 @@ class _Program(eqx.Module):
         return jax.tree.unflatten(self.outputs, leaves)
 
 
-def _closed(fn: Callable, *examples: Any) -> Callable:
+def closed(fn: Callable, *examples: Any) -> Callable:
+    """The function as a program for arguments of these shapes, with the arrays it refers to."""
     program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
     return _Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 

@@ -1,65 +1,110 @@
 """`jax.lax.scan` with another way to find the carries."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from ._check import check_length
-from ._solve import solve
-from ._types import Inputs, State
+from ._adjoint import AbstractAdjoint, ImplicitAdjoint
+from ._carry import trace_body, types_of
+from ._check import as_arrays, check_guess, check_length, check_unroll
+from ._methods import QuasiDEER
+from ._order import in_scan_order
+from ._solution import Solution, check_result
+from ._solve import Options, one_input, solve_checked
+from ._solver import AbstractSolver, Sequential
+from ._static import hashable, unwrapped
+from ._types import Inputs
+from ._varying import axes_of, varying_over
 
 
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
-    init: State,
+    init: PyTree,
     xs: Inputs | None = None,
     length: int | None = None,
     reverse: bool = False,
-    **solve_options: Any,
-) -> tuple[State, PyTree]:
-    """Like `jax.lax.scan(f, init, xs, length, reverse)`, with the carries found by `solve`.
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
+    *,
+    solver: AbstractSolver = QuasiDEER(),
+    guess: PyTree | Literal["zeros"] | None = None,
+    window: int | Literal["auto"] | None = "auto",
+    max_steps: int | None = None,
+    adjoint: AbstractAdjoint = ImplicitAdjoint(),
+    fallback: Sequential | None = None,
+    trace: None = None,
+    throw: Literal[True] = True,
+) -> tuple[PyTree, PyTree]:
+    """Like `jax.lax.scan(f, init, xs, length, reverse)`, with the carries found as `solve` does.
 
-    The carries are the states of the recurrence; all outputs are computed from them at once.
+    The carries are the states of the recurrence; all outputs are computed from them at once. As
+    `jax.lax.scan`, it is compiled once for a function object and the shapes.
 
     **Arguments:**
 
     - `f`: `f(carry, x) -> (carry, y)`.
-    - `init`: the first carry, a PyTree of float arrays of one dtype.
+    - `init`: the first carry, a PyTree of arrays. Its float leaves have one dtype. Other leaves,
+      such as counters, flags and random keys, are carried by `jax.lax.scan` before the others;
+      they may depend on each other and on `xs`, but not on the floats.
     - `xs`: inputs with a leading axis of length T, or `None` with `length`.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first.
-    - `solve_options`: passed on to `solve`: `solver`, `guess`, `window`, `max_steps`, `adjoint`,
-      `throw`. A `guess` is in the order of `xs`.
+    - `unroll`, `_split_transpose`: go to `jax.lax.scan` for the leaves that it carries. They mean
+      nothing to an iteration, which takes all steps at once.
+    - `solver`, `guess`, `window`, `max_steps`, `adjoint`, `fallback`: as for `solve`. A `guess` is
+      a PyTree like the carries, in the order of `xs`; only its float leaves are used.
+    - `trace`, `throw`: refused, because `solve` returns what they ask for, and `scan` cannot.
 
     **Returns:** the last carry and the outputs `ys` with a leading axis of length T.
 
-    **Raises:** what `solve` raises.
+    **Raises:** what `solve` raises; `TypeError` for an `f` that returns no pair, and for leaves
+    that cannot be carried.
+
+    A program that raises cannot be serialised by `jax.export`. The environment variable
+    `EQX_ON_ERROR=nan` makes Equinox return NaN instead, or call `solve` with `throw=False`.
     """
-    init, xs = jax.tree.map(jnp.asarray, (init, xs))
+    if trace is not None or throw is not True:
+        raise ValueError(
+            f"`scan` returns the last carry and the outputs, as `jax.lax.scan` does, so `trace` "
+            f"({trace!r}) and `throw` ({throw!r}) have no place for an answer. Leave both out, or "
+            "call `solve`, whose `Solution` holds the trace and the status."
+        )
+    check_unroll(unroll)
+    init, xs = as_arrays("init", init), as_arrays("xs", xs)
     length = check_length(xs, length)
-    guess = solve_options.pop("guess", None)
+    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
+    solution = _scan(hashable(f), init, xs, length, unroll, _split_transpose, options)
+    return check_result(solution).value
 
-    def in_scan_order(tree: PyTree) -> PyTree:
-        if not reverse or isinstance(tree, str):
-            return tree
-        return jax.tree.map(lambda leaf: jnp.flip(leaf, axis=0), tree)
 
-    ordered = in_scan_order(xs)
-    solution = solve(
-        lambda carry, x: f(carry, x)[0],
-        init,
-        ordered,
-        length=length,
-        guess=in_scan_order(guess),
-        **solve_options,
+@eqx.filter_jit
+def _scan(f, init, xs, length, unroll, split_transpose, options) -> Solution:
+    """The solution for the carries, with what `scan` returns in place of its value."""
+    init, xs = varying_over(axes_of((init, xs)), (init, xs))
+    body = trace_body(unwrapped(f), init, one_input(xs))
+    check_guess(options.guess, "init", types_of(body.init), length)
+    state, counters = eqx.partition(body.init, eqx.is_inexact_array)
+
+    def count(counters: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+        return body.next_counters(counters, x), counters
+
+    last_counters, counters = jax.lax.scan(
+        count, counters, xs, length, options.reverse, unroll, split_transpose
     )
-    carries = jax.tree.map(
-        lambda first, rest: jnp.concatenate([first[None], rest]), init, solution.value
-    )
-    before = jax.tree.map(lambda leaf: leaf[:-1], carries)
-    last = jax.tree.map(lambda leaf: leaf[-1], carries)
-    outputs = jax.vmap(lambda carry, x: f(carry, x)[1], axis_size=length)(before, ordered)
-    return last, in_scan_order(outputs)
+    guess = options.guess
+    guess = guess if isinstance(guess, str) else eqx.filter(guess, eqx.is_inexact_array)
+    options = dataclasses.replace(options, guess=guess)
+    solution = solve_checked(body.next_state, state, (counters, xs), length, None, options)
+
+    # Before a step the carry is what the step before left.
+    left = in_scan_order(solution.value, options.reverse, None)
+    states = jax.tree.map(lambda s0, s: jnp.concatenate([s0[None], s]), state, left)
+    last = eqx.combine(jax.tree.map(lambda s: s[-1], states), last_counters)
+    before = in_scan_order(jax.tree.map(lambda s: s[:-1], states), options.reverse, None)
+    outputs = jax.vmap(body.output, axis_size=length)(eqx.combine(before, counters), xs)
+    return dataclasses.replace(solution, value=(last, outputs))

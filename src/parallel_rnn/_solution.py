@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from ._types import State
 from ._varying import axes_of
 
 
@@ -84,7 +83,7 @@ class Solution(eqx.Module):
       over the windows.
     """
 
-    value: State
+    value: PyTree
     result: Any
     ending: Any
     stats: dict[str, Any]
@@ -117,13 +116,20 @@ def check_batch_result(solution: Solution) -> Solution:
 
 
 def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
-    axes = axes_of(solution)
-    if not axes:
-        return solution.result.error_if(solution, failed)
-    # What `equinox` raises by cannot vary over the axes of a `jax.shard_map`. So it guards a zero,
-    # on which the solution then depends in a way that XLA cannot simplify.
-    zero = solution.result.error_if(jnp.zeros(()), failed)
-    return jax.tree.map(lambda leaf: jnp.where(zero == 0, leaf, jnp.zeros_like(leaf)), solution)
+    # Random keys, which a scan may carry, do not pass through the check. No solve makes them.
+    keys, arrays = eqx.partition(solution, _is_key)
+    if axes_of(arrays):
+        # What `equinox` raises by cannot vary over the axes of a `jax.shard_map`. So it guards a
+        # zero, on which the solution then depends in a way that XLA cannot simplify.
+        zero = solution.result.error_if(jnp.zeros(()), failed)
+        arrays = jax.tree.map(lambda a: jnp.where(zero == 0, a, jnp.zeros_like(a)), arrays)
+    else:
+        arrays = solution.result.error_if(arrays, failed)
+    return eqx.combine(arrays, keys)
+
+
+def _is_key(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _explanation(solution: Solution) -> str:
@@ -140,13 +146,13 @@ def _explanation(solution: Solution) -> str:
             f"The worst step is {stats['roundings']:.3g} roundings off, the worst sum of t steps "
             f"{stats['drift']:.3g} √t roundings."
         )
-    state = jax.tree.leaves(solution.value)[0]
-    if stats["eps"] > jnp.finfo(state.dtype).eps:
+    dtype = solution.stats["residual"].dtype
+    if stats["eps"] > jnp.finfo(dtype).eps:
         sentences.append(
             f"`f` computes in {_COARSE[stats['eps']]}, which is coarser than the state's "
-            f"{state.dtype}: that limits how well a step can fit."
+            f"{dtype}: that limits how well a step can fit."
         )
-    return " ".join([*sentences, "Pass `throw=False` to get the states reached so far."])
+    return " ".join([*sentences, "`solve` with `throw=False` returns the states reached so far."])
 
 
 _COARSE = {

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
 from ._check import (
     as_arrays,
-    check_function,
+    check_guess,
     check_length,
     check_options,
     check_state,
@@ -27,7 +27,6 @@ from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
-from ._values import check_kind
 from ._varying import axes_of, varying_over
 from ._window import Windows, solve_windows, window_length
 
@@ -97,7 +96,7 @@ def solve(
     """
     s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
-    length = check_call(f, s0, xs, length, options)
+    length = check_call(s0, xs, length, options)
     solution = solve_checked(hashable(f), s0, xs, length, None, options)
     return check_result(solution) if throw else solution
 
@@ -114,26 +113,15 @@ class Options(eqx.Module):
     trace: Trace | None = None
     reverse: bool = False
 
+    def __check_init__(self):
+        check_options(self)
 
-def check_call(f: Callable, s0: State, xs: Inputs, length: int | None, options: Options) -> int:
+
+def check_call(s0: State, xs: Inputs, length: int | None, options: Options) -> int:
     """Refuse arguments that do not fit together, and return T."""
-    check_function(f)
     state_type = check_state(s0)
     length = check_length(xs, length)
-    check_options(
-        options.solver,
-        options.window,
-        options.max_steps,
-        options.guess,
-        options.fallback,
-        options.trace,
-        options.reverse,
-        state_type,
-        length,
-    )
-    examples = "an adjoint such as `ImplicitAdjoint()` or `IteratedAdjoint()`"
-    check_kind("adjoint", options.adjoint, AbstractAdjoint, examples)
-    check_step(f, state_type, _one_input(xs))
+    check_guess(options.guess, "s0", state_type, length)
     return length
 
 
@@ -148,15 +136,17 @@ def solve_checked(
 ) -> Solution:
     """`solve` behind its checks. Steps from `valid_length` on are padding; their states are 0.
 
-    `f` went through `hashable`.
+    `f` went through `hashable`. It is looked at here, which is once for all calls that the
+    compiled program serves.
     """
     f = unwrapped(f)
-    solver = options.solver
     s0, xs = varying_over(axes_of((s0, xs)), (s0, xs))
+    check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
+    solver = options.solver
     flat_s0, unravel = ravel_pytree(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
-    recurrence = flatten_recurrence(f, s0, _one_input(xs))
+    recurrence = flatten_recurrence(f, s0, one_input(xs))
     previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
     adjoint = adjoint_for(solver, options.adjoint, recurrence, previous, xs)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
@@ -229,7 +219,7 @@ def _ending(solver: AbstractSolver, found: Windows) -> Any:
     return ENDINGS.where(found.result == RESULTS.successful, met, ENDINGS.failed)
 
 
-def _one_input(xs: Inputs) -> PyTree:
+def one_input(xs: Inputs) -> PyTree:
     """The shapes of the input of one step."""
 
     def one(leaf: Array) -> jax.ShapeDtypeStruct:

@@ -51,6 +51,15 @@ def check_count(name: str, value: Any, least: int, otherwise: str) -> None:
         raise ValueError(f"`{name}` is {value}; it must be at least {least} ({otherwise}).")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(
+            f"`{name}` is {value!r}; it must be True or False, because it is part of the compiled "
+            "program."
+        )
+
+
 def check_window(window: Any) -> None:
     """Refuse what is no number of steps, "auto" or `None`."""
     if not (window is None or (isinstance(window, str) and window == "auto")):

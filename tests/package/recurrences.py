@@ -138,7 +138,9 @@ def largest_difference(found: Any, wanted: Any) -> float:
     for a, b in pairs:
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        differences.append(float(np.max(np.abs(np.asarray(a) - np.asarray(b)), initial=0)))
+        # Times 1, because flags cannot be subtracted.
+        difference = np.abs(1 * np.asarray(a) - 1 * np.asarray(b))
+        differences.append(float(np.max(difference, initial=0)))
     return float(np.max(differences))
 
 

@@ -257,7 +257,7 @@ def test_the_same_dataclass_compiles_once():
     solve(cell, jnp.zeros(2), jnp.ones((4, 2)))
     first = traces
     solve(cell, jnp.zeros(2), 2 * jnp.ones((4, 2)))
-    assert traces == first + 1  # the check of the shapes
+    assert traces == first
 
 
 PIECES = (7, 100, 1, 42)
@@ -494,10 +494,7 @@ def test_new_weights_inputs_and_tolerances_compile_nothing():
         solve(f, jnp.zeros(3), jnp.full((8, 3), value), DEER(atol=jnp.asarray(1e-9 * value)))
         return traces
 
-    first = run(0.1)
-    # Each call checks the shapes of `f` once, which is a trace but no compilation.
-    assert run(0.2) == first + 1
-    assert run(0.3) == first + 2
+    assert run(0.1) == run(0.2) == run(0.3)
 
 
 @pytest.mark.parametrize("method", [DEER, QuasiDEER])

@@ -165,8 +165,17 @@ def assert_same(found, wanted):
 
 
 # The whole table through `scan`, which calls `solve`; through these what they do themselves.
-CALLED_DIRECTLY = ["jit of grad", "grad of vmap", "jvp", "within scan", "threads", "debug_nans"]
-CASES = [("scan", name) for name in TRANSFORMATIONS]
+CALLED_DIRECTLY = [
+    "jit of grad",
+    "grad of vmap",
+    "jvp",
+    "within scan",
+    "threads",
+    "debug_nans",
+    "export",
+]
+# A program that raises cannot be exported, and there is no `throw` for `scan`: see below.
+CASES = [("scan", name) for name in TRANSFORMATIONS if name != "export"]
 CASES += [(entry, name) for entry in ("solve", "solve_batch") for name in CALLED_DIRECTLY]
 
 
@@ -268,6 +277,20 @@ def test_integer_inputs_are_no_obstacle():
         return jnp.sum(run(table, jnp.asarray(START), places, lambda w, s, i: s * 0.5 + w[i]))
 
     assert_same(jax.grad(partial(last, by_scan))(table), jax.grad(partial(last, by_lax))(table))
+
+
+EXPORT_SCAN = """
+import jax, jax.numpy as jnp
+from parallel_rnn import scan
+run = jax.jit(lambda s0, xs: scan(lambda s, x: (jnp.tanh(s + x), s), s0, xs)[0])
+at = (jnp.zeros(3), jnp.ones((5, 3)))
+assert jnp.array_equal(jax.export.export(run)(*at).call(*at), run(*at))
+"""
+
+
+def test_scan_exports_where_errors_become_nan():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EQX_ON_ERROR": "nan"}
+    subprocess.run([sys.executable, "-c", EXPORT_SCAN], env=environment, check=True)
 
 
 def test_alone_in_a_process_with_two_devices():
