@@ -142,7 +142,7 @@ def test_inputs_without_a_zero(reverse):
     found = solve_batch(f, jnp.zeros((3, 2)), (keys, flags), lengths=lengths, reverse=reverse).value
     for i, n in enumerate(lengths):
         xs = (keys[i, :n], flags[i, :n])
-        wanted = jax.lax.scan(lambda s, x: (f(s, x),) * 2, jnp.zeros(2), xs, reverse=reverse)[1]
+        wanted = jax.lax.scan(lambda s, x: (f(s, x), f(s, x)), jnp.zeros(2), xs, reverse=reverse)[1]
         assert largest_difference(found[i, :n], wanted) < 1e-12
         assert (found[i, n:] == 0).all()
 

@@ -1,5 +1,7 @@
 """A wrong call is refused with a sentence that names the thing."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,11 @@ from parallel_rnn import (
 from recurrences import gru, largest_difference, reference
 
 XS = [[0.0, 0.0, 0.0]] * 5
+
+
+def wrong(value: Any) -> Any:
+    """A value of a type that the check of types would refuse."""
+    return value
 
 
 def step(state, x):
@@ -186,16 +193,16 @@ NAN, INFINITY = float("nan"), float("inf")
         (lambda: DEER(rtol=-1.0), ValueError, "`rtol` is -1.0"),
         (lambda: Jacobi(atol=NAN), ValueError, "`atol` is nan"),
         (lambda: ELK(atol="a"), TypeError, "`atol` is 'a'"),
-        (lambda: DEER(recurrence="x"), TypeError, "`recurrence` is 'x'"),
-        (lambda: QuasiDEER(transition=None), TypeError, "`transition` is None"),
-        (lambda: ClipELK(transition=BlockDiagonal), TypeError, "`transition` is <class"),
-        (lambda: Scaled(3, 1.0), TypeError, "`transition` is 3"),
+        (lambda: DEER(recurrence=wrong("x")), TypeError, "`recurrence` is 'x'"),
+        (lambda: QuasiDEER(transition=wrong(None)), TypeError, "`transition` is None"),
+        (lambda: ClipELK(transition=wrong(BlockDiagonal)), TypeError, "`transition` is <class"),
+        (lambda: Scaled(wrong(3), 1.0), TypeError, "`transition` is 3"),
         (lambda: BlockDiagonal(0), ValueError, "`size` is 0"),
-        (lambda: StochasticDiagonal(1.5), TypeError, "`num_probes` is 1.5"),
+        (lambda: StochasticDiagonal(wrong(1.5)), TypeError, "`num_probes` is 1.5"),
         (lambda: StochasticDiagonal(seed=0.5), TypeError, "`seed` is 0.5"),
-        (lambda: ImplicitAdjoint("x"), TypeError, "`recurrence` is 'x'"),
-        (lambda: DiagonalAdjoint(3), TypeError, "`recurrence` is 3"),
-        (lambda: IteratedAdjoint("x"), TypeError, "`solver` is 'x'"),
+        (lambda: ImplicitAdjoint(wrong("x")), TypeError, "`recurrence` is 'x'"),
+        (lambda: DiagonalAdjoint(wrong(3)), TypeError, "`recurrence` is 3"),
+        (lambda: IteratedAdjoint(wrong("x")), TypeError, "`solver` is 'x'"),
     ],
 )
 def test_values_out_of_range_are_refused_where_they_are_made(make, error, message, monkeypatch):

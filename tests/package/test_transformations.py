@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import eval_jaxpr
 
 from parallel_rnn import Jacobi, QuasiDEER, Sequential, scan, solve, solve_batch
 
@@ -108,7 +109,7 @@ def exported(run, *at):
 
 def evaluated_jaxpr(run, *at):
     program = jax.make_jaxpr(run)(*at)
-    return jax.core.eval_jaxpr(program.jaxpr, program.consts, *at)[0]
+    return eval_jaxpr(program.jaxpr, program.consts, *at)[0]
 
 
 def shapes_only(run, *at):
