@@ -47,19 +47,25 @@ def check_dtypes(name: str, state: PyTree) -> None:
     leaves = jax.tree.leaves(state)
     for leaf in leaves:
         _check_known(name, leaf)
-        if leaf.dtype.name not in TOLERANCES:
+        if _of_parts(leaf) not in TOLERANCES:
             raise TypeError(
-                f"`{name}` has a leaf of type {leaf.dtype}, but a state must consist of real "
+                f"`{name}` has a leaf of type {leaf.dtype}, but a state must consist of "
                 "floating-point numbers, because Newton's method differentiates with respect to "
                 f"it. Convert it with `jnp.asarray({name}, jnp.float32)`, or pass counters and "
                 "flags through `xs`."
             )
-    dtypes = sorted({leaf.dtype.name for leaf in leaves})
+    dtypes = sorted({_of_parts(leaf) for leaf in leaves})
     if len(dtypes) > 1:
         raise TypeError(
             f"`{name}` mixes the dtypes {', '.join(dtypes)}, but a state needs one. Convert its "
             f"leaves with `jax.tree.map(lambda a: a.astype(jnp.float32), {name})`."
         )
+
+
+def _of_parts(leaf: Array) -> str:
+    """The dtype of a leaf, or of the real and imaginary parts of a complex one."""
+    is_inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+    return jnp.finfo(leaf.dtype).dtype.name if is_inexact else leaf.dtype.name
 
 
 def check_length(xs: Inputs | None, length: int | None) -> int:

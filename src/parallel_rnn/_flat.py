@@ -48,14 +48,16 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     - `x`: the shapes of one input.
 
     A cell becomes programs and their arrays. Its closed forms are looked up before that, because
-    a program has forgotten them.
+    a program has forgotten them. Those of a cell with complex states are not used: they are
+    derivatives with respect to complex numbers, not to their parts.
     """
-    flat_s0, unravel = ravel_pytree(s0)
+    flat_s0, unravel = ravel_state(s0)
+    has_parts = any(map(jnp.iscomplexobj, jax.tree.leaves(s0)))
     project, projected_step = _split(f)
     z = eqx.filter_eval_shape(project, x)
 
     def ravel(state: PyTree) -> Array:
-        return ravel_pytree(with_arrays(state, flat_s0.dtype))[0]
+        return ravel_state(with_arrays(state, flat_s0.dtype))[0]
 
     def value(step: Callable) -> Callable:
         return lambda s, x: ravel(step(unravel(s), x))
@@ -73,7 +75,7 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
         return ravel(new), blocks
 
     def offered(fn: Callable, protocol: type) -> Callable | None:
-        if isinstance(projected_step, protocol):
+        if isinstance(projected_step, protocol) and not has_parts:
             return closed(fn, flat_s0, z)
         return None
 
@@ -87,6 +89,24 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
         value_and_blocks=offered(value_and_blocks, HasBlocks),
         eps=_coarsest_eps(step, flat_s0, x),
     )
+
+
+def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], State]]:
+    """The numbers of a state as one real vector, and the function that makes a state of them.
+
+    All imaginary parts follow all real parts, so those of one complex number stand at the same
+    place of the two parts, as `BlockDiagonal` has them.
+    """
+
+    def imaginary(leaf: Array) -> Array | None:
+        return jnp.imag(leaf) if jnp.iscomplexobj(leaf) else None
+
+    def whole(real: Array, imaginary: Array | None) -> Array:
+        return real if imaginary is None else jax.lax.complex(real, imaginary)
+
+    parts = (jax.tree.map(jnp.real, state), jax.tree.map(imaginary, state))
+    vector, unravel = ravel_pytree(parts)
+    return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
 
 
 class _Program(eqx.Module):
@@ -130,11 +150,11 @@ def _coarsest_eps(step: Callable, s0: Float[Array, " D"], x: PyTree) -> float:
 
 
 def _float_types(jaxpr: Any) -> set:
-    """The floating-point types of everything that a program computes, inner programs included."""
+    """The types of all numbers but integers that a program computes, inner programs included."""
     found = set()
     for equation in jaxpr.eqns:
         types = [v.aval.dtype for v in equation.outvars if hasattr(v.aval, "dtype")]
-        found |= {dtype for dtype in types if jnp.issubdtype(dtype, jnp.floating)}
+        found |= {dtype for dtype in types if jnp.issubdtype(dtype, jnp.inexact)}
         for inner in jax.tree.leaves(list(equation.params.values())):
             if hasattr(inner, "jaxpr"):
                 found |= _float_types(inner.jaxpr)

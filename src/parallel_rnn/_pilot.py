@@ -10,11 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._adjoint import ImplicitAdjoint
-from ._flat import FlatRecurrence, flatten_recurrence
+from ._flat import FlatRecurrence, flatten_recurrence, ravel_state
 from ._iterate import shift
 from ._methods import DEER
 from ._recurrence import recurrence_or_default
@@ -120,14 +119,14 @@ def take_pilot(f: Callable, s0: State, xs: Inputs, length: int, most: int, share
     _refuse_tracers(states(few))
     affordable = int(SEQUENTIAL_PART * share / compiled_time(lambda: states(few)) * few)
     num_steps = max(few, min(length, most, affordable))
-    flat = jax.vmap(lambda state: ravel_pytree(state)[0])(states(num_steps))
+    flat = jax.vmap(lambda state: ravel_state(state)[0])(states(num_steps))
     pilot = Pilot(
         f=f,
         s0=s0,
         xs=_first(xs, num_steps),
         length=length,
         recurrence=flatten_recurrence(f, s0, jax.tree.map(lambda leaf: leaf[0], xs)),
-        previous=shift(ravel_pytree(s0)[0], flat),
+        previous=shift(ravel_state(s0)[0], flat),
         share=share,
     )
     seconds = compiled_time(pilot.solve_sequentially)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
@@ -18,7 +17,7 @@ from ._check import (
     check_state,
     check_step,
 )
-from ._flat import flatten_recurrence
+from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
 from ._methods import QuasiDEER
 from ._order import in_scan_order
@@ -64,7 +63,10 @@ def solve(
       any other object holds is part of the compiled program, as in `jax.lax.scan`. A cell that
       offers `value_and_diag`, `value_and_jacobian` or `project` (see `parallel_rnn.cells`) is
       evaluated through them.
-    - `s0`: the initial state, a PyTree of float arrays of one dtype with D numbers in all.
+    - `s0`: the initial state, a PyTree of float arrays of one dtype with D numbers in all. A
+      complex number counts as two, its real and its imaginary part, which are solved for as real
+      numbers: first all real parts, then all imaginary ones. So where all leaves are complex,
+      `QuasiDEER(transition=BlockDiagonal(2))` keeps how each of them depends on itself.
     - `xs`: the inputs, a PyTree of arrays with a leading axis of length T, or `None` with
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
@@ -143,7 +145,7 @@ def solve_checked(
     s0, xs = varying_over(axes_of((s0, xs)), (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
     solver = options.solver
-    flat_s0, unravel = ravel_pytree(s0)
+    flat_s0, unravel = ravel_state(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, one_input(xs))
@@ -240,7 +242,7 @@ def _flat_guess(guess: Any, s0: Array, length: int) -> Array | None:
         return None
     if isinstance(guess, str):
         return jnp.zeros((length, s0.size), s0.dtype)
-    return jax.vmap(lambda state: ravel_pytree(state)[0])(guess)
+    return jax.vmap(lambda state: ravel_state(state)[0])(guess)
 
 
 def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
-State: TypeAlias = PyTree[Float[Array, "..."]]
+State: TypeAlias = PyTree[Inexact[Array, "..."]]
 Inputs: TypeAlias = PyTree[Array]
 
 # The Jacobians of all steps: dense, diagonal, or n blocks of size b with n b = D.

@@ -12,3 +12,10 @@ def strict_jax():
         jax.numpy_rank_promotion("raise"),
     ):
         yield
+
+
+@pytest.fixture
+def promoting(strict_jax):
+    """The promotion that users have: a complex number times a float is one step of their `f`."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -7,7 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from parallel_rnn import DEER, QuasiDEER, SolveError, scan, solve, solve_batch
+from parallel_rnn import (
+    DEER,
+    ELK,
+    Picard,
+    QuasiDEER,
+    QuasiELK,
+    Sequential,
+    SolveError,
+    scan,
+    solve,
+    solve_batch,
+)
 
 from recurrences import gru, largest_difference, pair, reference
 
@@ -97,6 +108,33 @@ def test_counters_under_transformations():
         return jax.jit(jax.vmap(jax.value_and_grad(total, (0, 1)), (0, None)))(starts, xs)
 
     assert largest_difference(gradients(scan), gradients(jax.lax.scan)) < 1e-8
+
+
+def unitary(w, carry, x):
+    """A unitary network with a complex state, and a float that remembers how large it was."""
+    state, level = carry
+    z = w @ state + x
+    state = z / jnp.sqrt(1 + jnp.abs(z) ** 2)
+    return (state, 0.9 * level + jnp.sum(jnp.abs(state))), state.real * level
+
+
+def loss_of_unitary(scan, w, s0, xs):
+    (state, level), outputs = scan(lambda c, x: unitary(w, c, x), (s0, jnp.zeros(())), xs)
+    return jnp.sum(jnp.sin(outputs)) + level + jnp.abs(state[0])
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [Sequential(), DEER(), QuasiDEER(), ELK(1e-2), QuasiELK(), Picard()],
+    ids=lambda s: type(s).__name__,
+)
+def test_complex_numbers(solver, promoting):
+    real, imaginary = jax.random.normal(jax.random.key(0), (2, 3, 3))
+    w = 0.9 * jnp.linalg.qr(real + 1j * imaginary)[0]
+    at = (w, jnp.full(3, 1j), jax.random.normal(jax.random.key(1), (30, 3)))
+    found = jax.value_and_grad(loss_of_unitary, (1, 2, 3))(partial(scan, solver=solver), *at)
+    wanted = jax.value_and_grad(loss_of_unitary, (1, 2, 3))(jax.lax.scan, *at)
+    assert largest_difference(found, wanted) < 1e-10
 
 
 BODIES = {

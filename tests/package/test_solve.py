@@ -15,6 +15,7 @@ from parallel_rnn import (
     ELK,
     RESULTS,
     AssociativeScan,
+    BlockDiagonal,
     QuasiDEER,
     QuasiELK,
     Sequential,
@@ -185,6 +186,36 @@ def test_reversed(window):
     assert largest_difference(found.value, wanted) < 1e-10
     again = solve(f, s0, xs, DEER(), window=window, reverse=True, guess=wanted)
     assert 2 * again.stats["num_steps"] < found.stats["num_steps"]
+
+
+def test_complex_states_of_one_part_each_have_blocks_of_two(promoting):
+    decay = 0.9 * jnp.exp(1j * jnp.arange(3.0)).astype("complex64")
+    xs = jax.random.normal(jax.random.key(0), (100, 3), "float32")
+
+    def f(s, x):  # each number depends on itself alone, through a holomorphic function
+        return decay * jnp.tanh(s + 0.1 * x)
+
+    s0 = jnp.full(3, 0.1j, "complex64")
+    options = {"window": None, "trace": lambda step, states, residual: states[-1]}
+    found = solve(f, s0, xs, QuasiDEER(transition=BlockDiagonal(2)), **options)
+    wanted = reference(f, s0, xs)
+    assert found.value.dtype == found.trace.dtype == "complex64"
+    assert largest_difference(found.value, wanted) < 1e-5
+    assert found.stats["num_steps"] < 12
+    again = solve(f, s0, xs, guess=wanted)
+    assert again.stats["num_steps"] <= 2
+
+
+def test_a_complex_step_with_closed_forms_is_differentiated_as_it_is(promoting):
+    class Cell(eqx.Module):
+        def __call__(self, s, x):
+            return 0.5 * jnp.conj(s) + x
+
+        def value_and_diag(self, s, x):
+            raise AssertionError("not to be called")
+
+    s0, xs = jnp.ones(2, complex), jnp.ones((9, 2))
+    assert largest_difference(solve(Cell(), s0, xs).value, reference(Cell(), s0, xs)) < 1e-12
 
 
 class Called:
