@@ -27,7 +27,7 @@ def check(step, parameters):
     wanted_gradient, wanted = both(reference)
     assert largest_difference(states, wanted) < 1e-5
     assert largest_difference(gradient, wanted_gradient) < 1e-4
-    assert max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient)) > 1e-2
+    assert any(jnp.any(jnp.abs(leaf) > 1e-2) for leaf in jax.tree.leaves(gradient))
 
 
 @pytest.fixture(autouse=True)
