@@ -21,9 +21,9 @@ from ._methods import Picard as Picard
 from ._methods import QuasiDEER as QuasiDEER
 from ._methods import QuasiELK as QuasiELK
 from ._methods import ScaleELK as ScaleELK
-from ._recurrence import AbstractRecurrence as AbstractRecurrence
-from ._recurrence import AssociativeScan as AssociativeScan
-from ._recurrence import SequentialScan as SequentialScan
+from ._linear_scan import AbstractRecurrence as AbstractRecurrence
+from ._linear_scan import AssociativeScan as AssociativeScan
+from ._linear_scan import SequentialScan as SequentialScan
 from ._scan import scan as scan
 from ._solution import ENDINGS as ENDINGS
 from ._solution import RESULTS as RESULTS

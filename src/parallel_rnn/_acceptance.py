@@ -35,7 +35,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._finite import count_leading, finite_or_zero, largest, worst
-from ._recurrence import AbstractRecurrence
+from ._linear_scan import AbstractRecurrence
 from ._varying import axes_of, varying_over
 
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).

@@ -28,7 +28,7 @@ from ._iterate import Loop, shift
 from ._matrices import structure_of
 from ._methods import DEER, QuasiDEER
 from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
-from ._recurrence import (
+from ._linear_scan import (
     AbstractRecurrence,
     SequentialScan,
     check_recurrence,

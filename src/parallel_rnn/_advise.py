@@ -24,7 +24,7 @@ from ._methods import (
     QuasiELK,
 )
 from ._pilot import Pilot, shortest_times, take_pilot
-from ._recurrence import platform
+from ._linear_scan import platform
 from ._solution import RESULTS
 from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 
 from ._finite import worst
 from ._matrices import DIAGONAL, AbstractStructure, library_dtype, structure_of
-from ._recurrence import AbstractRecurrence, SequentialScan
+from ._linear_scan import AbstractRecurrence, SequentialScan
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
 

@@ -11,7 +11,7 @@ from ._damping import Finishing, Step, as_rule, check_damping
 from ._finite import finite_or_zero
 from ._iterate import Point
 from ._kalman import filter_changes, smoother_changes
-from ._recurrence import AbstractRecurrence, keep_where
+from ._linear_scan import AbstractRecurrence, keep_where
 from ._solver import AbstractIterative
 from ._transition import (
     AbstractTransition,

@@ -16,7 +16,7 @@ from ._adjoint import ImplicitAdjoint
 from ._flat import FlatRecurrence, flatten_recurrence, ravel_state
 from ._iterate import shift
 from ._methods import DEER
-from ._recurrence import recurrence_or_default
+from ._linear_scan import recurrence_or_default
 from ._solution import Solution
 from ._solve import Options, solve, solve_checked
 from ._solver import AbstractSolver, Sequential

@@ -19,7 +19,7 @@ from ._acceptance import (
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
-from ._recurrence import AbstractRecurrence, check_recurrence, recurrence_or_default
+from ._linear_scan import AbstractRecurrence, check_recurrence, recurrence_or_default
 from ._solution import RESULTS
 from ._transition import AbstractTransition, check_transition
 from ._types import Inputs

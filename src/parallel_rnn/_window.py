@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ._acceptance import Verdict, unknown_verdict
 from ._flat import FlatRecurrence
 from ._iterate import Iterate, Loop
-from ._recurrence import keep_where, platform
+from ._linear_scan import keep_where, platform
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window
 from ._types import Inputs
