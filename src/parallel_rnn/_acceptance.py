@@ -35,7 +35,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._finite import count_leading, finite_or_zero, largest, worst
-from ._linear_scan import AbstractRecurrence
+from ._linear_scan import AbstractLinearScan
 from ._varying import axes_of, varying_over
 
 # A step may be off by so many times its scale, and the sum of t steps by so many times sqrt(t).
@@ -194,14 +194,14 @@ class Tolerance(AbstractAcceptance):
 class Rounding(AbstractAcceptance):
     """States are accepted as an orbit of f in floating point; see above.
 
-    - `recurrence`: the backend that sums residuals.
+    - `linear_scan`: the linear scan that sums residuals.
     - `eps`: the rounding of the dtype of the states.
     - `floor_eps`: that of the coarsest type that f computes in.
     - `steps_before`, `sum_before`: how many steps of the sequence come before these, and the sum
       of their e: drift does not begin anew with every window.
     """
 
-    recurrence: AbstractRecurrence
+    linear_scan: AbstractLinearScan
     eps: float = eqx.field(static=True)
     floor_eps: float = eqx.field(static=True)
     steps_before: Int[Array, ""]
@@ -280,7 +280,7 @@ class Rounding(AbstractAcceptance):
         scale = self._scale(evidence).astype(dtype)
         scale = scale + jnp.finfo(dtype).tiny
         e = jnp.where(residuals == 0, 0, residuals / scale)
-        sums = self.sum_before[None] + self.recurrence.sums(e)
+        sums = self.sum_before[None] + self.linear_scan.sums(e)
         t = self.steps_before + 1 + jnp.arange(len(e))
         roundings = worst(jnp.abs(e), axis=1)
         drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(dtype))

@@ -25,15 +25,16 @@ from jaxtyping import Array, Float, PyTree
 from ._finite import worst
 from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
+from ._linear_scan import (
+    AbstractLinearScan,
+    SequentialScan,
+    check_linear_scan,
+    linear_scan_or_default,
+)
 from ._matrices import structure_of
 from ._methods import DEER, QuasiDEER
 from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
-from ._linear_scan import (
-    AbstractRecurrence,
-    SequentialScan,
-    check_recurrence,
-    recurrence_or_default,
-)
+from ._renamed import takes_old_name
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
@@ -173,12 +174,13 @@ class LinearisedSteps(eqx.Module):
         return Diagonal().linearise(self.recurrence, self.previous, inputs, zero)[1]
 
 
+@takes_old_name("recurrence", "linear_scan")
 class ImplicitAdjoint(AbstractImplicit):
     """Exact derivatives in forward and reverse mode, of any order.
 
     **Arguments:**
 
-    - `recurrence`: how the linear recurrence of the derivatives is solved. `SequentialScan()`
+    - `linear_scan`: how the linear recurrence of the derivatives is solved. `SequentialScan()`
       applies one step's derivative after another and takes T D memory. `AssociativeScan()` is
       parallel over a window of W steps and holds its dense Jacobians, T D + W D^2 memory. `None`
       takes the first on a CPU and the second on other platforms. `IteratedAdjoint` is parallel in
@@ -189,16 +191,16 @@ class ImplicitAdjoint(AbstractImplicit):
     **Raises:** `TypeError` and `ValueError` for a window that is none of these.
     """
 
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     window: int | Literal["auto"] | None = "auto"
 
     def __check_init__(self):
         check_window(self.window)
-        check_recurrence(self.recurrence)
+        check_linear_scan(self.linear_scan)
 
     def linear_recurrence(self, steps):
-        recurrence = recurrence_or_default(self.recurrence)
-        if isinstance(recurrence, SequentialScan):
+        linear_scan = linear_scan_or_default(self.linear_scan)
+        if isinstance(linear_scan, SequentialScan):
             return _in_turn(steps)
         length, size = steps.previous.shape
         # DEER's transitions are the same Jacobians.
@@ -206,10 +208,10 @@ class ImplicitAdjoint(AbstractImplicit):
         inputs = (steps.previous, steps.xs)
 
         def forward(_, db):
-            return _by_windows(recurrence, window, steps.jacobian, inputs, db)
+            return _by_windows(linear_scan, window, steps.jacobian, inputs, db)
 
         def backward(_, c):
-            solve = partial(_by_windows, recurrence, window, steps.transposed_jacobian)
+            solve = partial(_by_windows, linear_scan, window, steps.transposed_jacobian)
             return _from_the_end(solve, inputs, c)
 
         return LinearRecurrence(steps.residual, forward, backward)
@@ -279,6 +281,7 @@ class IteratedAdjoint(AbstractImplicit):
         return jnp.where(ok, scale * found.states, jnp.nan)
 
 
+@takes_old_name("recurrence", "linear_scan")
 class DiagonalAdjoint(AbstractImplicit):
     """Approximate derivatives: the recurrence of the derivatives with the diagonal of J_t only.
 
@@ -288,29 +291,29 @@ class DiagonalAdjoint(AbstractImplicit):
 
     **Arguments:**
 
-    - `recurrence`: as for `ImplicitAdjoint`.
+    - `linear_scan`: as for `ImplicitAdjoint`.
 
     References: Gonzalez et al. 2024, their released code.
     """
 
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
 
     def __check_init__(self):
-        check_recurrence(self.recurrence)
+        check_linear_scan(self.linear_scan)
 
     def linear_recurrence(self, steps):
-        recurrence = recurrence_or_default(self.recurrence)
+        linear_scan = linear_scan_or_default(self.linear_scan)
         diagonals = steps.diagonals()
 
         def residual(ds):
             return ds - diagonals * shift(jnp.zeros_like(ds[0]), ds)
 
         def forward(_, db):
-            return recurrence(diagonals, db)
+            return linear_scan(diagonals, db)
 
         def backward(_, c):
             # The step after the last does not exist: the recurrence never uses that entry.
-            return recurrence(jnp.roll(diagonals, -1, axis=0), c, reverse=True)
+            return linear_scan(jnp.roll(diagonals, -1, axis=0), c, reverse=True)
 
         return LinearRecurrence(residual, forward, backward)
 
@@ -389,7 +392,7 @@ def _from_the_end(
 
 
 def _by_windows(
-    recurrence: AbstractRecurrence,
+    linear_scan: AbstractLinearScan,
     window: int,
     matrix: Callable[..., Array],
     inputs: PyTree,
@@ -403,7 +406,7 @@ def _by_windows(
     matrices = jax.vmap(matrix)
     length = len(source)
     if window == length:
-        return recurrence(matrices(*inputs), source)
+        return linear_scan(matrices(*inputs), source)
 
     def turn(so_far: Array, index: Array) -> tuple[Array, None]:
         start = jnp.minimum(index * window, length - window)
@@ -412,7 +415,7 @@ def _by_windows(
         arriving = structure_of(A, b).apply(A[0], so_far[jnp.maximum(start - 1, 0)])
         # Nothing arrives at the first step, whose matrix need not be finite.
         b = b.at[0].add(jnp.where(start == 0, 0, arriving))
-        return jax.lax.dynamic_update_slice_in_dim(so_far, recurrence(A, b), start, 0), None
+        return jax.lax.dynamic_update_slice_in_dim(so_far, linear_scan(A, b), start, 0), None
 
     turns = jnp.arange(math.ceil(length / window))
     return jax.lax.scan(turn, jnp.zeros_like(source), turns)[0]

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from ._advice import Advice, Candidate, too_short, was_tried
 from ._check import as_arrays, check_function, check_length, check_state
+from ._linear_scan import platform
 from ._matrices import LARGEST_WRITTEN_OUT
 from ._methods import (
     DEER,
@@ -24,7 +25,6 @@ from ._methods import (
     QuasiELK,
 )
 from ._pilot import Pilot, shortest_times, take_pilot
-from ._linear_scan import platform
 from ._solution import RESULTS
 from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal

@@ -30,8 +30,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._finite import worst
+from ._linear_scan import AbstractLinearScan, SequentialScan
 from ._matrices import DIAGONAL, AbstractStructure, library_dtype, structure_of
-from ._linear_scan import AbstractRecurrence, SequentialScan
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
 
@@ -44,7 +44,7 @@ class Filtered(NamedTuple):
 
 
 def filter_changes(
-    recurrence: AbstractRecurrence,
+    linear_scan: AbstractLinearScan,
     A: Jacobians,
     residuals: Float[Array, "T D"],
     damping: Float[Array, " D"],
@@ -53,24 +53,24 @@ def filter_changes(
 
     **Arguments:**
 
-    - `recurrence`: `SequentialScan()` goes through the steps once; any other backend composes
+    - `linear_scan`: `SequentialScan()` goes through the steps once; any other composes
       them in parallel.
     - `A`: A_1, ..., A_T. The first does not count, as d_0 = 0.
     - `residuals`: r_t.
     - `damping`: λ_i >= 0 of each component of the state.
     """
     scale, weights = _scale_and_weights(damping)
-    if isinstance(recurrence, SequentialScan):
+    if isinstance(linear_scan, SequentialScan):
         return _filter_in_turn(A, residuals, scale, weights)
     covariances = _covariances_at_once(A, residuals, scale, weights)
     matrices = structure_of(A, residuals)
     left = _left_after_damping(matrices, covariances, weights)
-    changes = recurrence(matrices.multiply(left, A), matrices.apply(left, residuals))
+    changes = linear_scan(matrices.multiply(left, A), matrices.apply(left, residuals))
     return Filtered(changes, covariances)
 
 
 def smoother_changes(
-    recurrence: AbstractRecurrence,
+    linear_scan: AbstractLinearScan,
     A: Jacobians,
     residuals: Float[Array, "T D"],
     damping: Float[Array, " D"],
@@ -78,7 +78,7 @@ def smoother_changes(
     """Return the changes of the Levenberg-Marquardt step; arguments as for `filter_changes`."""
     if structure_of(A, residuals) is DIAGONAL:
         return tridiagonal_changes(A, residuals, damping)
-    return smooth(recurrence, A, filter_changes(recurrence, A, residuals, damping), damping)
+    return smooth(linear_scan, A, filter_changes(linear_scan, A, residuals, damping), damping)
 
 
 # The backward pass in the form of Bryson and Frazier (1963), which inverts no covariance. The
@@ -87,7 +87,7 @@ def smoother_changes(
 #
 #     w_t = W d_t + S_t' A_{t+1}' w_{t+1},    smoothed d_t = d_t - G_t A_{t+1}' w_{t+1}.
 def smooth(
-    recurrence: AbstractRecurrence,
+    linear_scan: AbstractLinearScan,
     A: Jacobians,
     filtered: Filtered,
     damping: Float[Array, " D"],
@@ -99,7 +99,7 @@ def smooth(
     left = _left_after_damping(matrices, covariances, weights)
     # The step after the last does not exist: a zero there, and the recurrence never uses it.
     later = matrices.transpose(jnp.roll(A, -1, axis=0).at[-1].set(0))
-    w = recurrence(
+    w = linear_scan(
         matrices.multiply(matrices.transpose(left), later),
         changes * jnp.broadcast_to(weights, changes.shape),
         reverse=True,

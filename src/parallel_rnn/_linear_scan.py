@@ -1,4 +1,4 @@
-"""Linear recurrences, solved for all steps: the backends.
+"""Linear scans: ways to solve a linear recurrence for all steps.
 
 The transitions A_t are dense, diagonal, or block-diagonal (see `_matrices`).
 """
@@ -17,7 +17,7 @@ from ._types import Jacobians
 from ._values import check_kind
 
 
-class AbstractRecurrence(eqx.Module):
+class AbstractLinearScan(eqx.Module):
     """A way to solve a linear recurrence."""
 
     @abc.abstractmethod
@@ -55,7 +55,7 @@ class AbstractRecurrence(eqx.Module):
         """
 
 
-class SequentialScan(AbstractRecurrence):
+class SequentialScan(AbstractLinearScan):
     """One step after another by `jax.lax.scan`.
 
     Takes T D (diagonal), T b D (blocks of size b) or T D^2 (dense) operations.
@@ -93,7 +93,7 @@ class SequentialScan(AbstractRecurrence):
         return jax.lax.scan(step, jnp.zeros_like(states[0]), elements)[1]
 
 
-class AssociativeScan(AbstractRecurrence):
+class AssociativeScan(AbstractLinearScan):
     """All steps in about 2 log2(T) parallel rounds by `jax.lax.associative_scan` (Blelloch 1990).
 
     The affine maps s -> A s + b of neighbouring steps are composed pairwise: D (diagonal),
@@ -145,15 +145,15 @@ def platform() -> str:
     return device if isinstance(device, str) else device.platform
 
 
-def recurrence_or_default(recurrence: AbstractRecurrence | None = None) -> AbstractRecurrence:
-    """The backend that was asked for; for `None` the faster one of this platform."""
-    if recurrence is not None:
-        return recurrence
+def linear_scan_or_default(linear_scan: AbstractLinearScan | None = None) -> AbstractLinearScan:
+    """The linear scan that was asked for; for `None` the faster one of this platform."""
+    if linear_scan is not None:
+        return linear_scan
     return SequentialScan() if platform() == "cpu" else AssociativeScan()
 
 
-def check_recurrence(recurrence: Any) -> None:
-    """Refuse what is no backend, such as the class of one."""
-    if recurrence is not None:
+def check_linear_scan(linear_scan: Any) -> None:
+    """Refuse what is no linear scan, such as the class of one."""
+    if linear_scan is not None:
         examples = "`AssociativeScan()`, `SequentialScan()` or None"
-        check_kind("recurrence", recurrence, AbstractRecurrence, examples)
+        check_kind("linear_scan", linear_scan, AbstractLinearScan, examples)

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -11,7 +10,8 @@ from ._damping import Finishing, Step, as_rule, check_damping
 from ._finite import finite_or_zero
 from ._iterate import Point
 from ._kalman import filter_changes, smoother_changes
-from ._linear_scan import AbstractRecurrence, keep_where
+from ._linear_scan import AbstractLinearScan, keep_where
+from ._renamed import takes_old_name
 from ._solver import AbstractIterative
 from ._transition import (
     AbstractTransition,
@@ -33,19 +33,19 @@ DAMPED_STEPS_PER_STEP = 10
 LEAST_DAMPED_STEPS = 1000
 
 
-def newton_step(recurrence: AbstractRecurrence, point: Point) -> Float[Array, "T D"]:
+def newton_step(linear_scan: AbstractLinearScan, point: Point) -> Float[Array, "T D"]:
     """The states that follow from the recurrence linearised around a point."""
-    return recurrence.newton_step(point.A, point.values, point.states, point.num_frozen)
+    return linear_scan.newton_step(point.A, point.values, point.states, point.num_frozen)
 
 
 class AbstractNewton(AbstractIterative):
-    """The undamped methods. See `AbstractRecurrence.newton_step` for the formula."""
+    """The undamped methods. See `AbstractLinearScan.newton_step` for the formula."""
 
-    def method(self, recurrence, point):
+    def method(self, linear_scan, point):
         del point
 
         def advance(point, memory):
-            return newton_step(recurrence, point), memory
+            return newton_step(linear_scan, point), memory
 
         return advance, None
 
@@ -56,6 +56,7 @@ class AbstractNewton(AbstractIterative):
         return self.transition.numbers_per_step(state_size)
 
 
+@takes_old_name("recurrence", "linear_scan")
 class DEER(AbstractNewton):
     """Newton's method on the whole trajectory, with the dense Jacobian of every step.
 
@@ -70,7 +71,7 @@ class DEER(AbstractNewton):
       add up. Where only one is given the other follows from the dtype of the state (float64:
       1e-11, 1e-12; float32: 1e-5, 1e-5; float16: 3e-3, 1e-3; bfloat16: 3e-2, 1e-2). Under `jit`,
       new Python numbers compile again and arrays do not.
-    - `recurrence`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
+    - `linear_scan`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
       platform that the computation starts on.
 
     References: Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over
@@ -80,10 +81,11 @@ class DEER(AbstractNewton):
 
     rtol: Any = None
     atol: Any = None
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     transition: AbstractTransition = Dense()
 
 
+@takes_old_name("recurrence", "linear_scan")
 class QuasiDEER(AbstractNewton):
     """Newton's method with only the diagonal of every Jacobian.
 
@@ -102,10 +104,11 @@ class QuasiDEER(AbstractNewton):
 
     rtol: Any = None
     atol: Any = None
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     transition: AbstractTransition = Diagonal()
 
 
+@takes_old_name("recurrence", "linear_scan")
 class Jacobi(AbstractNewton):
     """Every step anew from the states before it: s_t = f(y_{t-1}, x_t), no Jacobian.
 
@@ -120,10 +123,11 @@ class Jacobi(AbstractNewton):
 
     rtol: Any = None
     atol: Any = None
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     transition: AbstractTransition = Zero()
 
 
+@takes_old_name("recurrence", "linear_scan")
 class Picard(AbstractNewton):
     """Fixed-point iteration on the sum of all increments.
 
@@ -139,10 +143,11 @@ class Picard(AbstractNewton):
 
     rtol: Any = None
     atol: Any = None
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     transition: AbstractTransition = Identity()
 
 
+@takes_old_name("recurrence", "linear_scan")
 class ScaleELK(AbstractNewton):
     """Newton's method with the Jacobian times 1 - k: the constant form of ELK's damping.
 
@@ -158,7 +163,7 @@ class ScaleELK(AbstractNewton):
 
     rtol: Any
     atol: Any
-    recurrence: AbstractRecurrence | None
+    linear_scan: AbstractLinearScan | None
     transition: AbstractTransition
 
     def __init__(
@@ -166,14 +171,15 @@ class ScaleELK(AbstractNewton):
         k: Any,
         rtol: Any = None,
         atol: Any = None,
-        recurrence: AbstractRecurrence | None = None,
+        linear_scan: AbstractLinearScan | None = None,
         transition: AbstractTransition = Dense(),
     ):
         check_number("k", k, 0, 1)
-        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
+        self.rtol, self.atol, self.linear_scan = rtol, atol, linear_scan
         self.transition = Scaled(transition, 1 - k)
 
 
+@takes_old_name("recurrence", "linear_scan")
 class ClipELK(AbstractNewton):
     """Newton's method with the diagonal of the Jacobian cut off at ±1, so that no change grows.
 
@@ -186,33 +192,50 @@ class ClipELK(AbstractNewton):
 
     rtol: Any = None
     atol: Any = None
-    recurrence: AbstractRecurrence | None = None
+    linear_scan: AbstractLinearScan | None = None
     transition: AbstractTransition = Clipped()
 
 
 class AbstractDamped(AbstractIterative):
     """The damped methods. See `_kalman` for the formulas."""
 
-    damping: eqx.AbstractVar[Any]
-    estimate: eqx.AbstractVar[Estimate]
+    damping: Any
+    estimate: Estimate
+    rtol: Any
+    atol: Any
+    linear_scan: AbstractLinearScan | None
+    transition: AbstractTransition
+
+    def __init__(
+        self,
+        damping: Any,
+        estimate: Estimate,
+        rtol: Any,
+        atol: Any,
+        linear_scan: AbstractLinearScan | None,
+        transition: AbstractTransition,
+    ):
+        self.damping, self.estimate = damping, estimate
+        self.rtol, self.atol, self.linear_scan = rtol, atol, linear_scan
+        self.transition = transition
 
     def __check_init__(self):
         check_damping(self.damping)
         if self.estimate not in ("filter", "smoother"):
             raise ValueError(f'`estimate` is {self.estimate!r}; it must be "filter" or "smoother".')
 
-    def method(self, recurrence, point):
-        rule, step = as_rule(self.damping), self._step(recurrence)
+    def method(self, linear_scan, point):
+        rule, step = as_rule(self.damping), self._step(linear_scan)
         # A tolerance is met where the residual is small; the default asks for the states.
         if not self.has_tolerance():
-            rule = Finishing(rule, partial(newton_step, recurrence))
+            rule = Finishing(rule, partial(newton_step, linear_scan))
 
         def advance(point, memory):
             return rule.advance(step, point, memory)
 
         return advance, rule.start(point)
 
-    def _step(self, recurrence: AbstractRecurrence) -> Step:
+    def _step(self, linear_scan: AbstractLinearScan) -> Step:
         def step(point, damping):
             # What is frozen is not part of the problem: the estimate starts behind it, as it
             # starts behind s_0. A step that is not finite says nothing.
@@ -221,9 +244,9 @@ class AbstractDamped(AbstractIterative):
             residuals = keep_where(t >= point.num_frozen, point.values - point.states)
             residuals = finite_or_zero(residuals)
             if self.estimate == "smoother":
-                changes = smoother_changes(recurrence, A, residuals, damping)
+                changes = smoother_changes(linear_scan, A, residuals, damping)
             else:
-                changes = filter_changes(recurrence, A, residuals, damping).changes
+                changes = filter_changes(linear_scan, A, residuals, damping).changes
             return keep_where(t >= point.num_frozen, changes)
 
         return step
@@ -236,6 +259,7 @@ class AbstractDamped(AbstractIterative):
         return 2 * self.transition.numbers_per_step(state_size)
 
 
+@takes_old_name("recurrence", "linear_scan")
 class ELK(AbstractDamped):
     """DEER with damping: the new states are held near the present ones by a Kalman filter.
 
@@ -251,7 +275,7 @@ class ELK(AbstractDamped):
     - `estimate`: `"filter"` takes the filtered mean, as the authors' code does; `"smoother"`
       takes the smoothed mean, the exact Levenberg-Marquardt step. Both have the true trajectory
       as their fixed point, and the better one depends on the problem.
-    - `rtol`, `atol`, `recurrence`: as for `DEER`. Without a tolerance undamped steps finish what
+    - `rtol`, `atol`, `linear_scan`: as for `DEER`. Without a tolerance undamped steps finish what
       damping holds back; they are kept only while they bring the residual down.
 
     With λ > 0 no number of iterations is certain to be enough; `max_steps=None` allows 10 T, at
@@ -266,27 +290,19 @@ class ELK(AbstractDamped):
     smoothers", ICASSP 2020.
     """
 
-    damping: Any
-    estimate: Estimate
-    rtol: Any
-    atol: Any
-    recurrence: AbstractRecurrence | None
-    transition: AbstractTransition
-
     def __init__(
         self,
         damping: Any = 1e-3,
         estimate: Estimate = "filter",
         rtol: Any = None,
         atol: Any = None,
-        recurrence: AbstractRecurrence | None = None,
+        linear_scan: AbstractLinearScan | None = None,
         transition: AbstractTransition = Dense(),
     ):
-        self.damping, self.estimate = damping, estimate
-        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
-        self.transition = transition
+        super().__init__(damping, estimate, rtol, atol, linear_scan, transition)
 
 
+@takes_old_name("recurrence", "linear_scan")
 class QuasiELK(AbstractDamped):
     """Quasi-DEER with damping: D scalar Kalman filters, T D memory and operations.
 
@@ -299,22 +315,13 @@ class QuasiELK(AbstractDamped):
     References: Gonzalez et al. 2024, section 4.3.
     """
 
-    damping: Any
-    estimate: Estimate
-    rtol: Any
-    atol: Any
-    recurrence: AbstractRecurrence | None
-    transition: AbstractTransition
-
     def __init__(
         self,
         damping: Any = 1e-1,
         estimate: Estimate = "filter",
         rtol: Any = None,
         atol: Any = None,
-        recurrence: AbstractRecurrence | None = None,
+        linear_scan: AbstractLinearScan | None = None,
         transition: AbstractTransition = Diagonal(),
     ):
-        self.damping, self.estimate = damping, estimate
-        self.rtol, self.atol, self.recurrence = rtol, atol, recurrence
-        self.transition = transition
+        super().__init__(damping, estimate, rtol, atol, linear_scan, transition)

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, PyTree
 from ._adjoint import ImplicitAdjoint
 from ._flat import FlatRecurrence, flatten_recurrence, ravel_state
 from ._iterate import shift
+from ._linear_scan import linear_scan_or_default
 from ._methods import DEER
-from ._linear_scan import recurrence_or_default
 from ._solution import Solution
 from ._solve import Options, solve, solve_checked
 from ._solver import AbstractSolver, Sequential
@@ -192,7 +192,7 @@ def _linearised(
 
 @eqx.filter_jit
 def _scanned(A: Array, b: Float[Array, "P D"]) -> Float[Array, "P D"]:
-    return recurrence_or_default()(A, b)
+    return linear_scan_or_default()(A, b)
 
 
 @eqx.filter_jit

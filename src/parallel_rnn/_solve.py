@@ -19,9 +19,9 @@ from ._check import (
 )
 from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
+from ._linear_scan import keep_where
 from ._methods import QuasiDEER
 from ._order import in_scan_order
-from ._linear_scan import keep_where
 from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped

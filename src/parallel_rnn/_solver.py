@@ -19,7 +19,7 @@ from ._acceptance import (
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
-from ._linear_scan import AbstractRecurrence, check_recurrence, recurrence_or_default
+from ._linear_scan import AbstractLinearScan, check_linear_scan, linear_scan_or_default
 from ._solution import RESULTS
 from ._transition import AbstractTransition, check_transition
 from ._types import Inputs
@@ -148,24 +148,24 @@ class AbstractIterative(AbstractSolver):
     recurrence is the step.
     """
 
-    transition: eqx.AbstractVar[AbstractTransition]
-    recurrence: eqx.AbstractVar[AbstractRecurrence | None]
     rtol: eqx.AbstractVar[Any]
     atol: eqx.AbstractVar[Any]
+    linear_scan: eqx.AbstractVar[AbstractLinearScan | None]
+    transition: eqx.AbstractVar[AbstractTransition]
 
     def __check_init__(self):
         for name, value in (("rtol", self.rtol), ("atol", self.atol)):
             if value is not None:
                 check_number(name, value, 0)
-        check_recurrence(self.recurrence)
+        check_linear_scan(self.linear_scan)
         check_transition(self.transition)
 
     @abc.abstractmethod
-    def method(self, recurrence: AbstractRecurrence, point: Point) -> tuple[Advance, PyTree]:
+    def method(self, linear_scan: AbstractLinearScan, point: Point) -> tuple[Advance, PyTree]:
         """The step of the method, and the memory it starts with; `point` gives shapes."""
 
     def run(self, window, max_steps, loop):
-        recurrence = recurrence_or_default(self.recurrence)
+        linear_scan = linear_scan_or_default(self.linear_scan)
         inputs = window.recurrence.project_all(window.inputs)
 
         def linearise(previous, iteration):
@@ -176,10 +176,10 @@ class AbstractIterative(AbstractSolver):
         values, A = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         residual = jnp.zeros((), accumulation_dtype(values.dtype))
         start = Point(window.guess, values, A, zero, residual)
-        advance, memory = self.method(recurrence, start)
+        advance, memory = self.method(linear_scan, start)
         return iterate(
             Problem(linearise, window.s0, window.guess, window.counts()),
-            self._acceptance(window, recurrence),
+            self._acceptance(window, linear_scan),
             advance,
             memory,
             jnp.asarray(max_steps),
@@ -190,11 +190,11 @@ class AbstractIterative(AbstractSolver):
         """Whether the user says how large a residual may be."""
         return self.rtol is not None or self.atol is not None
 
-    def _acceptance(self, window: Window, recurrence: AbstractRecurrence) -> AbstractAcceptance:
+    def _acceptance(self, window: Window, linear_scan: AbstractLinearScan) -> AbstractAcceptance:
         dtype = window.guess.dtype
         if not self.has_tolerance():
             return Rounding(
-                recurrence,
+                linear_scan,
                 float(jnp.finfo(dtype).eps),
                 window.recurrence.eps,
                 window.steps_before,

@@ -144,7 +144,7 @@ EXACT = {
     **{name: (method(), ImplicitAdjoint()) for name, method in METHODS.items()},
     "iterated-QuasiDEER": (QuasiDEER(), IteratedAdjoint()),
     "iterated-DEER": (DEER(), IteratedAdjoint(DEER())),
-    "iterated-at-once": (DEER(), IteratedAdjoint(QuasiDEER(recurrence=AssociativeScan()))),
+    "iterated-at-once": (DEER(), IteratedAdjoint(QuasiDEER(linear_scan=AssociativeScan()))),
 }
 
 
@@ -205,16 +205,16 @@ def test_the_guess_and_the_solver_have_no_derivative():
 def test_sequential_adjoint_forms_no_jacobian():
     cell, s0, xs = gru(16, 500)
 
-    def with_recurrence(recurrence):
+    def with_scan(linear_scan):
         def total(s0):
-            adjoint = ImplicitAdjoint(recurrence)
+            adjoint = ImplicitAdjoint(linear_scan)
             return jnp.sum(solve(cell, s0, xs, adjoint=adjoint, window=50, throw=False).value)
 
         return temporary_bytes(jax.grad(total), s0)
 
     jacobians = 500 * 16 * 16 * 8
-    assert with_recurrence(SequentialScan()) < jacobians
-    assert with_recurrence(AssociativeScan()) > jacobians
+    assert with_scan(SequentialScan()) < jacobians
+    assert with_scan(AssociativeScan()) > jacobians
 
 
 def test_an_adjoint_in_windows_holds_the_jacobians_of_one():

@@ -77,7 +77,7 @@ def test_deer_is_newton_on_the_whole_trajectory(problem, backend):
         return found.value
 
     wanted = repeat(step, problem[-1])
-    found = iterates(problem, DEER(recurrence=backend))
+    found = iterates(problem, DEER(linear_scan=backend))
     assert largest_difference(found, wanted) < 1e-10
 
 
@@ -98,7 +98,7 @@ def test_jacobi_and_picard_are_fixed_point_iterations(problem, backend, method):
         return optimistix.fixed_point(map_of_method, fixed_point, states, **ONE_STEP).value
 
     wanted = repeat(step, problem[-1])
-    found = iterates(problem, method(recurrence=backend))
+    found = iterates(problem, method(linear_scan=backend))
     assert largest_difference(found, wanted) < 1e-10
 
 
@@ -161,7 +161,7 @@ TEXTBOOK = {"smoother": levenberg_marquardt, "filter": kalman_filter}
 def test_damped_iterates_equal_the_textbook(problem, backend, transition, estimate):
     method, kept, mask = TRANSITIONS[transition]
     for damping in DAMPINGS:
-        solver = method(damping, estimate, recurrence=backend, transition=kept)
+        solver = method(damping, estimate, linear_scan=backend, transition=kept)
         wanted = repeat(
             lambda y, lam=damping: TEXTBOOK[estimate](problem, np.array(y), mask, lam), problem[-1]
         )
@@ -182,7 +182,7 @@ def test_one_iteration_without_trace_equals_the_textbook(problem, estimate):
 @pytest.mark.parametrize("estimate", TEXTBOOK)
 @pytest.mark.parametrize(("method", "undamped"), [(ELK, DEER), (QuasiELK, QuasiDEER)])
 def test_without_damping_the_iterates_are_newtons(problem, backend, estimate, method, undamped):
-    found = iterates(problem, method(0.0, estimate, recurrence=backend), number=LENGTH)
-    wanted = iterates(problem, undamped(recurrence=backend), number=LENGTH)
+    found = iterates(problem, method(0.0, estimate, linear_scan=backend), number=LENGTH)
+    wanted = iterates(problem, undamped(linear_scan=backend), number=LENGTH)
     assert jnp.array_equal(jnp.isnan(found), jnp.isnan(wanted))
     assert largest_difference(jnp.nan_to_num(found), jnp.nan_to_num(wanted)) < 1e-10

@@ -40,7 +40,7 @@ from recurrences import (
 )
 
 NEWTON = [DEER, QuasiDEER]
-SOLVERS = [Sequential(), *(method(recurrence=b) for method in NEWTON for b in BACKENDS)]
+SOLVERS = [Sequential(), *(method(linear_scan=b) for method in NEWTON for b in BACKENDS)]
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 
 # Every method that promises T iterations, with both backends.
@@ -371,7 +371,7 @@ def waves(height, length, dtype):
 def check_ends_within_t_iterations(method, backend, f, s0, xs, guess):
     """Tolerances of 0 ask for a fixed point in floating point, to the last bit."""
     length = len(xs)
-    solver = UNDAMPED[method](rtol=0.0, atol=0.0, recurrence=backend)
+    solver = UNDAMPED[method](rtol=0.0, atol=0.0, linear_scan=backend)
     solution = solve(f, s0, xs, solver, window=None, guess=guess, throw=False)
     assert solution.result == RESULTS.successful
     assert 10 < solution.stats["num_steps"] <= length
@@ -405,7 +405,7 @@ def test_after_i_iterations_the_first_i_states_are_exact(method, backend):
     xs = jnp.zeros((length, 2))
     s0 = jnp.array([0.3, 0.6])
     wanted = reference(coupled_logistic, s0, xs)
-    solver = UNDAMPED[method](recurrence=backend)
+    solver = UNDAMPED[method](linear_scan=backend)
     solution = solve(coupled_logistic, s0, xs, solver, window=None, trace=lambda step, s, r: s)
     for i in range(int(solution.stats["num_steps"]) + 1):
         # The chaotic map doubles a rounding error in each step.

@@ -64,7 +64,7 @@ SETTINGS = {
         4,
         1000,
         UNDAMPED,
-        QuasiDEER(recurrence=AssociativeScan()),
+        QuasiDEER(linear_scan=AssociativeScan()),
         {"window": 300},
     ),
     "DEER, associative": (
@@ -72,7 +72,7 @@ SETTINGS = {
         4,
         1000,
         UNDAMPED,
-        DEER(recurrence=AssociativeScan()),
+        DEER(linear_scan=AssociativeScan()),
         {"window": None},
     ),
     "ELK, associative": (
@@ -80,7 +80,7 @@ SETTINGS = {
         4,
         200,
         ELKS,
-        ELK(1e-3, recurrence=AssociativeScan()),
+        ELK(1e-3, linear_scan=AssociativeScan()),
         {"window": None},
     ),
     "quasi-DEER, windows of 7": ("float32", 4, 200, UNDAMPED, QuasiDEER(), {"window": 7}),
