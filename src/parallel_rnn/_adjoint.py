@@ -40,7 +40,7 @@ from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
 from ._values import check_kind, check_window
-from ._window import solve_windows, steps_from, window_length
+from ._window import Sequence, solve_windows, steps_from, window_length
 
 # run(fixed) -> (states, anything else)
 Run = Callable[..., tuple[Array, PyTree]]
@@ -265,18 +265,17 @@ class IteratedAdjoint(AbstractImplicit):
 
         eps = float(jnp.finfo(source.dtype).eps)
         window = window_length("auto", self.solver, length, size, source.dtype.itemsize)
-        found = solve_windows(
-            self.solver,
-            FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None, eps),
+        recurrence = FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None, eps)
+        sequence = Sequence(
+            recurrence,
             jnp.zeros_like(source[0]),
             (inputs, source / scale),
             None,
             length,
             jnp.asarray(length),
-            window,
-            None,
-            Loop(self.solver.default_max_steps(window)),
         )
+        loop = Loop(self.solver.default_max_steps(window))
+        found = solve_windows(self.solver, sequence, window, None, loop)
         ok = found.result == RESULTS.successful
         return jnp.where(ok, scale * found.states, jnp.nan)
 

@@ -96,16 +96,9 @@ def iterate(
         previous = shift(problem.s0, now.states)
         values, A = problem.linearise(previous, now.num_steps)
         exhausted = now.num_steps >= max_steps
-        evidence = Evidence(
-            *jax.lax.stop_gradient((previous, now.states, values)),
-            problem.counts,
-            now.num_steps,
-            exhausted,
-            lambda s: jax.lax.stop_gradient(problem.linearise(s, now.num_steps)[0]),
-        )
+        evidence = _evidence(problem, now, previous, values, exhausted)
         verdict, judged = acceptance.judge(evidence, judged)
-        following = values[jnp.minimum(verdict.num_verified, len(values) - 1)]
-        hopeless = ~verdict.accepted & ~jnp.all(jnp.isfinite(following))
+        hopeless = _is_hopeless(verdict, values)
         done = verdict.accepted | hopeless | verdict.stalled | exhausted
 
         point = Point(now.states, values, A, verdict.num_frozen, verdict.residual)
@@ -122,17 +115,43 @@ def iterate(
         )
         return following, judged, memory
 
-    start = Iterate(
-        states=problem.guess,
+    start = (_first_iterate(problem.guess, loop), acceptance.start(problem.guess.dtype), memory)
+    start = varying_over(axes_of(problem.guess), start)
+    return loop.run(lambda carry: ~carry[0].done, body, start)[0]
+
+
+def _first_iterate(guess: Float[Array, "T D"], loop: "Loop") -> Iterate:
+    return Iterate(
+        states=guess,
         num_steps=jnp.zeros((), int),
         done=jnp.asarray(False),
         result=RESULTS.successful,
-        verdict=unknown_verdict(problem.guess),
-        trace=loop.empty_trace(problem.guess),
+        verdict=unknown_verdict(guess),
+        trace=loop.empty_trace(guess),
     )
-    judged = acceptance.start(problem.guess.dtype)
-    start = varying_over(axes_of(problem.guess), (start, judged, memory))
-    return loop.run(lambda carry: ~carry[0].done, body, start)[0]
+
+
+def _evidence(
+    problem: Problem,
+    now: Iterate,
+    previous: Float[Array, "T D"],
+    values: Float[Array, "T D"],
+    exhausted: Bool[Array, ""],
+) -> Evidence:
+    """What the acceptance may look at. No derivative goes through its verdict."""
+    return Evidence(
+        *jax.lax.stop_gradient((previous, now.states, values)),
+        problem.counts,
+        now.num_steps,
+        exhausted,
+        lambda s: jax.lax.stop_gradient(problem.linearise(s, now.num_steps)[0]),
+    )
+
+
+def _is_hopeless(verdict: Verdict, values: Float[Array, "T D"]) -> Bool[Array, ""]:
+    """Whether the step behind what is right is not finite, which no iteration changes."""
+    following = values[jnp.minimum(verdict.num_verified, len(values) - 1)]
+    return ~verdict.accepted & ~jnp.all(jnp.isfinite(following))
 
 
 def _result(verdict: Verdict, hopeless: Bool[Array, ""]) -> Any:

@@ -27,7 +27,7 @@ from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
 from ._varying import axes_of, varying_over
-from ._window import Windows, solve_windows, window_length
+from ._window import Sequence, Windows, solve_windows, window_length
 
 
 def solve(
@@ -159,9 +159,8 @@ def solve_checked(
     def run(fixed: PyTree) -> tuple[Array, PyTree]:
         recurrence, s0, xs, guess, valid_length, solver = fixed
         end = jnp.asarray(length) if valid_length is None else valid_length
-        found = solve_windows(
-            solver, recurrence, s0, xs, guess, length, end, window, options.fallback, loop
-        )
+        sequence = Sequence(recurrence, s0, xs, guess, length, end)
+        found = solve_windows(solver, sequence, window, options.fallback, loop)
         return _without_padding(found.states, valid_length), eqx.tree_at(
             lambda w: w.states, found, None
         )

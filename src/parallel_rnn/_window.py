@@ -69,105 +69,87 @@ def window_length(
     return min(window, length)
 
 
-def solve_windows(
-    solver: AbstractSolver,
-    recurrence: FlatRecurrence,
-    s0: Float[Array, " D"],
-    xs: Inputs,
-    guess: Float[Array, "T D"] | None,
-    length: int,
-    valid_length: Int[Array, ""],
-    window: int,
-    fallback: Sequential | None,
-    loop: Loop,
-) -> Windows:
-    """Solve the windows in turn, each from the last state of the one before.
+class Sequence(eqx.Module):
+    """All T steps that there are to solve.
 
-    All windows have the same length, so that one program serves all: the last reaches back over
-    steps that are already solved when the length is no multiple of the window. After a failure
-    that no fallback mends the remaining windows keep their guess.
-
-    **Arguments:**
-
-    - `guess`: `None` repeats the state before each window.
-    - `length`: T.
-    - `valid_length`: steps from here on are padding.
-    - `fallback`: finishes a window that `solver` could not.
+    `guess` is `None` where the state before each window is repeated. Steps from `valid_length` on
+    are padding.
     """
-    num_windows = math.ceil(length / window)
 
-    def solve_window(
-        begin: Array, so_far: Windows, max_steps: Array | int
-    ) -> tuple[Array, Iterate, Array]:
-        # The last window reaches back over steps that are known.
-        start = jnp.minimum(begin, length - window)
-        before = jnp.where(start == 0, s0, so_far.states[jnp.maximum(start - 1, 0)])
-        own_guess = steps_from(so_far.states, start, window)
-        num_known = begin - start
+    recurrence: FlatRecurrence
+    s0: Float[Array, " D"]
+    xs: Inputs
+    guess: Float[Array, "T D"] | None
+    length: int = eqx.field(static=True)
+    valid_length: Int[Array, ""]
+
+    def nothing_solved(self) -> Windows:
+        guess = self.guess
         if guess is None:
-            known = jnp.arange(window) < num_known
-            own_guess = keep_where(known, own_guess, jnp.broadcast_to(before, own_guess.shape))
-        task = Window(
-            recurrence,
+            guess = jnp.broadcast_to(self.s0, (self.length, self.s0.size))
+        zero = jnp.zeros((), int)
+        return Windows(guess, RESULTS.successful, zero, zero, unknown_verdict(guess), trace=None)
+
+    def window(self, begin: Int[Array, ""], size: int, so_far: Windows) -> Window:
+        """The window with the steps from `begin` on; the last one reaches back over known ones."""
+        start = jnp.minimum(begin, self.length - size)
+        before = jnp.where(start == 0, self.s0, so_far.states[jnp.maximum(start - 1, 0)])
+        guess = steps_from(so_far.states, start, size)
+        num_known = begin - start
+        if self.guess is None:
+            known = jnp.arange(size) < num_known
+            guess = keep_where(known, guess, jnp.broadcast_to(before, guess.shape))
+        return Window(
+            self.recurrence,
             before,
-            steps_from(xs, start, window),
-            own_guess,
+            steps_from(self.xs, start, size),
+            guess,
             num_known,
-            jnp.clip(valid_length - start, 0, window),
+            jnp.clip(self.valid_length - start, 0, size),
             start,
             so_far.verdict.sum,
         )
-        return (start, *_finished(fallback, task, solver.run(task, max_steps, loop)))
 
-    initial = jnp.broadcast_to(s0, (length, s0.size)) if guess is None else guess
-    zero = jnp.zeros((), int)
-    nothing = Windows(initial, RESULTS.successful, zero, zero, unknown_verdict(initial), trace=None)
+
+def solve_windows(
+    solver: AbstractSolver, sequence: Sequence, size: int, fallback: Sequential | None, loop: Loop
+) -> Windows:
+    """Solve the windows of `size` steps in turn, each from the last state of the one before.
+
+    All windows have the same length, so that one program serves all: the last reaches back over
+    steps that are already solved when the length is no multiple of the window. A window that
+    `solver` could not solve is finished by the fallback. After a failure that no fallback mends
+    the remaining windows keep their guess.
+    """
+    num_windows = math.ceil(sequence.length / size)
+    zero, nothing = jnp.zeros((), int), sequence.nothing_solved()
     if num_windows == 1:
-        _, only, num_fallback = solve_window(zero, nothing, loop.max_steps)
-        return Windows(
-            states=only.states,
-            result=only.result,
-            num_steps=only.num_steps,
-            num_fallback=num_fallback,
-            verdict=only.verdict,
-            trace=only.trace,
-        )
+        task = sequence.window(zero, size, nothing)
+        return _alone(*_solve_window(solver, task, loop.max_steps, fallback, loop))
 
     # The number of turns is fixed, even after a failure: were it not, `vmap` would copy all
     # states of the batch in every turn. A window after a failure is allowed no step.
     def turn(carry: tuple[Array, Windows], _: None) -> tuple[tuple[Array, Windows], PyTree]:
         index, so_far = carry
-        ok = so_far.result == RESULTS.successful
-        most = jnp.where(ok, loop.max_steps, 0)
-        start, now, num_fallback = solve_window(index * window, so_far, most)
-        following = Windows(
-            states=jax.lax.dynamic_update_slice_in_dim(so_far.states, now.states, start, 0),
-            result=RESULTS.where(ok, now.result, so_far.result),
-            num_steps=so_far.num_steps + now.num_steps,
-            num_fallback=so_far.num_fallback + num_fallback,
-            verdict=_together(so_far.verdict, now.verdict, start, ok),
-            trace=None,
-        )
-        return (index + 1, following), now.trace
+        most = jnp.where(so_far.result == RESULTS.successful, loop.max_steps, 0)
+        task = sequence.window(index * size, size, so_far)
+        now, num_fallback = _solve_window(solver, task, most, fallback, loop)
+        return (index + 1, _together(so_far, task.steps_before, now, num_fallback)), now.trace
 
-    nothing = varying_over(axes_of(s0), nothing)
+    nothing = varying_over(axes_of(sequence.s0), nothing)
     (_, answer), traces = jax.lax.scan(turn, (zero, nothing), length=num_windows)
     return eqx.tree_at(lambda w: w.trace, answer, traces, is_leaf=lambda leaf: leaf is None)
 
 
-def _together(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> Verdict:
-    """The verdict on the last window, with what is told of all; a failure ends what is verified."""
-    return dataclasses.replace(
-        now,
-        num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
-        residual=jnp.maximum(so_far.residual, now.residual),
-        roundings=jnp.maximum(so_far.roundings, now.roundings),
-        drift=jnp.maximum(so_far.drift, now.drift),
-    )
-
-
-def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tuple[Iterate, Array]:
-    """What was reached, finished by the fallback after a failure, and the steps that it took."""
+def _solve_window(
+    solver: AbstractSolver,
+    task: Window,
+    max_steps: Array | int,
+    fallback: Sequential | None,
+    loop: Loop,
+) -> tuple[Iterate, Array]:
+    """What a window came to, and the number of steps that the fallback took."""
+    reached = solver.run(task, max_steps, loop)
     if fallback is None:
         return reached, jnp.zeros((), int)
     failed = reached.result != RESULTS.successful
@@ -178,6 +160,42 @@ def _finished(fallback: Sequential | None, task: Window, reached: Iterate) -> tu
         lambda: varying_over(axes, reached),
     )
     return finished, jnp.where(failed, task.valid_length - reached.verdict.num_verified, 0)
+
+
+def _alone(only: Iterate, num_fallback: Array) -> Windows:
+    """The answer where one window holds all steps."""
+    return Windows(
+        states=only.states,
+        result=only.result,
+        num_steps=only.num_steps,
+        num_fallback=num_fallback,
+        verdict=only.verdict,
+        trace=only.trace,
+    )
+
+
+def _together(so_far: Windows, start: Array, now: Iterate, num_fallback: Array) -> Windows:
+    """The windows so far and the one that begins at `start`."""
+    ok = so_far.result == RESULTS.successful
+    return Windows(
+        states=jax.lax.dynamic_update_slice_in_dim(so_far.states, now.states, start, 0),
+        result=RESULTS.where(ok, now.result, so_far.result),
+        num_steps=so_far.num_steps + now.num_steps,
+        num_fallback=so_far.num_fallback + num_fallback,
+        verdict=_verdict_on_all(so_far.verdict, now.verdict, start, ok),
+        trace=None,
+    )
+
+
+def _verdict_on_all(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> Verdict:
+    """The verdict on the last window, with what is told of all; a failure ends what is verified."""
+    return dataclasses.replace(
+        now,
+        num_verified=jnp.where(ok, start + now.num_verified, so_far.num_verified),
+        residual=jnp.maximum(so_far.residual, now.residual),
+        roundings=jnp.maximum(so_far.roundings, now.roundings),
+        drift=jnp.maximum(so_far.drift, now.drift),
+    )
 
 
 def steps_from(tree: PyTree, start: Array, size: int) -> PyTree:
