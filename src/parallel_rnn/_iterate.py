@@ -41,7 +41,14 @@ Advance: TypeAlias = Callable[[Point, PyTree], tuple[Array, PyTree]]
 
 
 class Iterate(eqx.Module):
-    """What is known of a window in the loop and at its end."""
+    """What is known of a window in the loop and at its end.
+
+    - `states`: the present states.
+    - `num_steps`: how many iterations they took.
+    - `done`: whether the loop ends here, and `result` how (see `RESULTS`).
+    - `verdict`: how well the states fit.
+    - `trace`: what the user's trace function returned for every iterate so far.
+    """
 
     states: Float[Array, "T D"]
     num_steps: Int[Array, ""]

@@ -38,8 +38,12 @@ TOLERANCES = {
 class Window(eqx.Module):
     """What there is to solve: the recurrence over a stretch of T steps.
 
-    `guess` is where an iteration starts. Its first `num_known` states are right already, and
-    steps from `valid_length` on are padding. `steps_before` and `sum_before`: see `Rounding`.
+    - `recurrence`: f on flat states. `step(s, x)` takes one step.
+    - `s0`: the state before the first step, `inputs`: those of the T steps.
+    - `guess`: where an iteration starts. Its first `num_known` states are right already.
+    - `valid_length`: steps from here on are padding.
+    - `steps_before`, `sum_before`: how many steps of the sequence lie before, and the sum of their
+      residuals. The default judges by them whether errors add up over all windows.
     """
 
     recurrence: FlatRecurrence
@@ -62,7 +66,10 @@ class AbstractSolver(eqx.Module):
 
     @abc.abstractmethod
     def run(self, window: Window, max_steps: Array | int, loop: Loop) -> Iterate:
-        """Solve one window in at most `max_steps` iterations."""
+        """Solve one window in at most `max_steps` iterations.
+
+        The trace that a user asks for is kept by `loop.empty_trace` and `loop.write`.
+        """
 
     @abc.abstractmethod
     def default_max_steps(self, window: int) -> int:
@@ -162,7 +169,16 @@ class AbstractIterative(AbstractSolver):
 
     @abc.abstractmethod
     def method(self, linear_scan: AbstractLinearScan, point: Point) -> tuple[Advance, PyTree]:
-        """The step of the method, and the memory it starts with; `point` gives shapes."""
+        """The step of the method, and the memory that it starts with.
+
+        The step is a function `advance(point, memory) -> (next states, memory)`. The memory is
+        what the method carries from one iteration to the next, such as a damping that adapts.
+
+        **Arguments:**
+
+        - `linear_scan`: solves the linear recurrence of an iteration.
+        - `point`: what is known before the first iteration. Only its shapes are right yet.
+        """
 
     def run(self, window, max_steps, loop):
         linear_scan = linear_scan_or_default(self.linear_scan)

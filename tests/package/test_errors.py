@@ -1,5 +1,6 @@
 """A wrong call is refused with a sentence that names the thing."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import jaxtyping
 import pytest
 
+import parallel_rnn
 from parallel_rnn import (
     DEER,
     ELK,
@@ -24,6 +26,7 @@ from parallel_rnn import (
     Scaled,
     ScaleELK,
     Sequential,
+    SequentialScan,
     SolveError,
     StochasticDiagonal,
     advise,
@@ -31,6 +34,7 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
+from parallel_rnn._renamed import takes_old_name
 
 from recurrences import gru, largest_difference, reference
 
@@ -376,3 +380,32 @@ def test_adaptive_damping_converges(method, estimate):
         steps[initial] = solution.stats["num_steps"]
     fixed = solve(cell, s0, xs, method(1.0, estimate), window=None, throw=False)
     assert steps[1e-2] < steps[1e3] < fixed.stats["num_steps"]
+
+
+@pytest.mark.parametrize("kind", [DEER, ELK, partial(ScaleELK, k=0.5), ImplicitAdjoint])
+def test_old_names_work_with_a_warning(kind: Any, monkeypatch):
+    # The check of types that comes before it is there in the tests only.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.warns(DeprecationWarning, match="`recurrence` is now called `linear_scan`"):
+        found = kind(recurrence=SequentialScan())
+    assert found == kind(linear_scan=SequentialScan())
+    with pytest.raises(TypeError):
+        kind(recurrence=SequentialScan(), linear_scan=SequentialScan())
+
+
+@takes_old_name("before", "after")
+class Renamed(eqx.Module):
+    after: Any = None
+
+
+def test_the_warning_names_the_line_of_the_caller():
+    kind: Any = Renamed
+    with pytest.warns(DeprecationWarning) as seen:
+        kind(before=1)
+    assert seen[0].filename == __file__
+
+
+def test_the_old_name_of_linear_scans_works_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="now called `AbstractLinearScan`") as seen:
+        assert parallel_rnn.AbstractRecurrence is parallel_rnn.AbstractLinearScan
+    assert seen[0].filename == __file__
