@@ -70,8 +70,8 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
         return body(carry, x)[0]
 
     check_function(f, "f(carry, x)", "(carry, y)")
-    init = _promote(init, step_type(next_carry, types_of(init), x))
-    check_step(next_carry, types_of(init), x)
+    init = _promote(init, step_type(next_carry, types_of(init), x, "carry"))
+    check_step(next_carry, types_of(init), x, "carry")
     check_dtypes("init", eqx.filter(init, eqx.is_inexact_array))
     program = closed(body, init, x)
     _check_counters(program, init, x)

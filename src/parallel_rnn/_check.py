@@ -215,26 +215,29 @@ def check_function(f: Any, call: str, returned: str) -> None:
         ) from error
 
 
-def check_step(f: Callable, state_type: PyTree, x_type: PyTree) -> None:
-    """Refuse an `f` that does not map a state to a state of the same structure, shape and dtype."""
-    check_function(f, "f(state, x)", "state")
-    found = step_type(f, state_type, x_type)
+def check_step(f: Callable, state_type: PyTree, x_type: PyTree, name: str = "state") -> None:
+    """Refuse an `f` that does not map a state to a state of the same structure, shape and dtype.
+
+    `name` is what the user calls a state.
+    """
+    check_function(f, f"f({name}, x)", name)
+    found = step_type(f, state_type, x_type, name)
     if not _same(found, state_type):
         raise TypeError(
-            f"`f(state, x)` returns {_show(found)} for a state {_show(state_type)}. A step must "
-            "keep the structure, shape and dtype of the state. "
+            f"`f({name}, x)` returns {_show(found)} for a {name} {_show(state_type)}. A step must "
+            f"keep the structure, shape and dtype of the {name}. "
             + _likely_cause(f, state_type, x_type)
         )
 
 
-def step_type(f: Callable, state_type: PyTree, x_type: PyTree) -> PyTree:
+def step_type(f: Callable, state_type: PyTree, x_type: PyTree, name: str) -> PyTree:
     """The type of what `f` returns."""
     try:
         return _type_of_call(f, state_type, x_type)
     except Exception as error:
         if why := _likely_cause(f, state_type, x_type):
             raise TypeError(
-                f"`f(state, x)` fails for a state {_show(state_type)} and an input "
+                f"`f({name}, x)` fails for a {name} {_show(state_type)} and an input "
                 f"{_show(x_type)}. {why}"
             ) from error
         raise
@@ -243,7 +246,7 @@ def step_type(f: Callable, state_type: PyTree, x_type: PyTree) -> PyTree:
 def _likely_cause(f: Callable, state_type: PyTree, x_type: PyTree) -> str:
     """What another call of `f` that does work tells, empty where none does."""
     if _fits(f, x_type, state_type, state_type):
-        return f"`f(x, state)` works: the arguments are swapped. {_SWAP}"
+        return f"With x first it works: the arguments are swapped. {_SWAP}"
     state, x = _of_one_series(state_type), _of_one_series(x_type)
     if jax.tree.leaves(x_type) and x is not None:
         if _fits(f, state_type, x, state_type) or (state is not None and _fits(f, state, x, state)):

@@ -46,7 +46,7 @@ def describe(options):
     return "-".join(
         [
             type(options["solver"]).__name__,
-            type(options["adjoint"].recurrence).__name__,
+            type(options["adjoint"].linear_scan).__name__,
             str(options["window"]),
         ]
     )

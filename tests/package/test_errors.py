@@ -88,19 +88,19 @@ def test_options(options, error, message):
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda s, x: jnp.concatenate([s, x]), r"returns float64\[6\] for a state float64\[3\]"),
-        (lambda s, x: (s + x).astype("float32"), r"returns float32\[3\] for a state float64\[3\]"),
+        (lambda s, x: jnp.concatenate([s, x]), r"returns float64\[6\] for a NAME float64\[3\]"),
+        (lambda s, x: (s + x).astype("float32"), r"returns float32\[3\] for a NAME float64\[3\]"),
         (lambda s, x: (s, x), r"returns \(float64\[3\], float64\[3\]\)"),
-        (lambda s, x: jnp.sum(s), r"returns float64\[\] for a state float64\[3\]"),
-        (lambda s, x: None, "returns None for a state"),
-        (lambda s, x: 1.0, r"returns float64\[\] for a state float64\[3\]"),
-        (lambda s, x: "a", r"returns str for a state float64\[3\]"),
+        (lambda s, x: jnp.sum(s), r"returns float64\[\] for a NAME float64\[3\]"),
+        (lambda s, x: None, "returns None for a NAME"),
+        (lambda s, x: 1.0, r"returns float64\[\] for a NAME float64\[3\]"),
+        (lambda s, x: "a", r"returns str for a NAME float64\[3\]"),
     ],
 )
 def test_f_must_keep_the_state(f, message):
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=message.replace("NAME", "state")):
         solve(f, jnp.zeros(3), jnp.asarray(XS))
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=message.replace("NAME", "carry")):
         scan(lambda s, x: (f(s, x), None), jnp.zeros(3), jnp.asarray(XS))
 
 
