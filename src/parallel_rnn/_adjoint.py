@@ -40,6 +40,7 @@ from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
 from ._values import check_kind, check_window
+from ._varying import axes_of, in_shard_map
 from ._window import Sequence, solve_windows, steps_from, window_length
 
 # run(fixed) -> (states, anything else)
@@ -240,6 +241,12 @@ class IteratedAdjoint(AbstractImplicit):
         check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")
 
     def linear_recurrence(self, steps):
+        if axes_of(steps.previous) and not isinstance(self.solver, Sequential):
+            raise NotImplementedError(
+                "`IteratedAdjoint` runs within `jax.shard_map` with `check_vma=False` only: JAX "
+                "cannot lower its iteration with the check. Pass that, or "
+                "`adjoint=ImplicitAdjoint()`, which is exact there too."
+            )
         inputs = (steps.previous, steps.xs, steps.diagonals())
 
         def forward(_, db):
@@ -328,6 +335,11 @@ class UnrolledAdjoint(AbstractAdjoint):
 
     def apply(self, run, recurrence, s0, xs, fixed):
         del recurrence, s0, xs
+        if in_shard_map():
+            raise NotImplementedError(
+                "`UnrolledAdjoint` goes back through a loop that does not run within "
+                "`jax.shard_map`. Pass `adjoint=ImplicitAdjoint()`, which is exact there too."
+            )
         return run(fixed)
 
 

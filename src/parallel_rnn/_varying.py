@@ -21,6 +21,11 @@ def _axes_of_array(array: Any) -> frozenset[Any]:
     return kind.mat.varying if hasattr(kind, "mat") else kind.vma
 
 
+def in_shard_map() -> bool:
+    """Whether this is the body of a `jax.shard_map`, with its check or without."""
+    return bool(jax.sharding.get_abstract_mesh().manual_axes)
+
+
 def varying_over(axes: frozenset[Any], tree: PyTree) -> PyTree:
     """The same arrays, varying over these axes as well."""
 

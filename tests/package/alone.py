@@ -10,7 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from parallel_rnn import QuasiDEER, Sequential, scan, solve
+from parallel_rnn import IteratedAdjoint, QuasiDEER, Sequential, UnrolledAdjoint, scan, solve
 
 assert not {"lineax", "optimistix", "diffrax"} & set(sys.modules)
 
@@ -130,6 +130,23 @@ each = jax.pmap(
 )
 same(jnp.sum(each(*SERIES)[0]), wanted[0])
 same(jnp.sum(each(*SERIES)[1], axis=0), wanted[1])
+
+# What does not work there says so, and the sentence names what does.
+for adjoint, sentence in (
+    (UnrolledAdjoint(), "Pass `adjoint=ImplicitAdjoint()`"),
+    (IteratedAdjoint(), "with `check_vma=False` only"),
+):
+    solved = lambda w, s0, xs: solve(partial(plain, w), s0, xs, adjoint=adjoint).value  # noqa: B023, E731
+    try:
+        jax.grad(partial(total, sharded(solved, True)))(*SERIES)
+    except NotImplementedError as error:
+        assert sentence in str(error), error
+    else:
+        raise AssertionError("it works now: say so")
+ours = sharded(
+    lambda w, s0, xs: solve(partial(plain, w), s0, xs, adjoint=IteratedAdjoint()).value, False
+)
+same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), wanted)
 
 # A solve that fails raises there too.
 fails = sharded(lambda w, s0, xs: solve(lambda s, x: 1e9 * s * s + x, s0, xs).value, True)
