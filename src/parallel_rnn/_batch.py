@@ -17,6 +17,7 @@ from ._solve import Options, check_call, solve_checked
 from ._solver import AbstractSolver
 from ._static import hashable
 from ._types import Inputs, State
+from ._values import check_flag
 
 
 def solve_batch(
@@ -70,6 +71,7 @@ def solve_batch(
     length = check_call(_first(s0), _first(xs), length, options)
     if lengths is not None:
         check_lengths(lengths, length)
+    check_flag("throw", throw)
     solution = _solve_batch(hashable(f), s0, xs, guess, lengths, length, group, options)
     return check_batch_result(solution) if throw else solution
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 from jaxtyping import PyTree
 
-from ._check import as_arrays, check_dtypes, check_function, check_pair, check_step, step_type
+from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
 from ._flat import closed, with_arrays
 
 
@@ -69,7 +69,6 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
     def next_carry(carry: PyTree, x: PyTree) -> PyTree:
         return body(carry, x)[0]
 
-    check_function(f, "f(carry, x)", "(carry, y)")
     init = _promote(init, step_type(next_carry, types_of(init), x, "carry"))
     check_step(next_carry, types_of(init), x, "carry")
     check_dtypes("init", eqx.filter(init, eqx.is_inexact_array))
@@ -88,7 +87,8 @@ def _promote(init: PyTree, found: PyTree) -> PyTree:
         return init
 
     def promote(leaf: jax.Array, new: Any) -> jax.Array:
-        if not leaf.weak_type or not hasattr(new, "dtype") or leaf.dtype == new.dtype:
+        is_weak = getattr(leaf, "weak_type", False)  # random keys do not tell
+        if not is_weak or not hasattr(new, "dtype") or leaf.dtype == new.dtype:
             return leaf
         return leaf.astype(jnp.result_type(leaf, new))
 

@@ -54,11 +54,12 @@ def check_dtypes(name: str, state: PyTree) -> None:
                 f"it. Convert it with `jnp.asarray({name}, jnp.float32)`, or pass counters and "
                 "flags through `xs`."
             )
-    dtypes = sorted({_of_parts(leaf) for leaf in leaves})
-    if len(dtypes) > 1:
+    if len({_of_parts(leaf) for leaf in leaves}) > 1:
+        dtypes = sorted({leaf.dtype.name for leaf in leaves})
         raise TypeError(
-            f"`{name}` mixes the dtypes {', '.join(dtypes)}, but a state needs one. Convert its "
-            f"leaves with `jax.tree.map(lambda a: a.astype(jnp.float32), {name})`."
+            f"`{name}` mixes the dtypes {', '.join(dtypes)}, but a state needs one (float32 goes "
+            "with complex64, float64 with complex128). Convert its leaves, for example with "
+            f"`jax.tree.map(lambda a: a.astype(jnp.float32), {name})`."
         )
 
 
@@ -172,6 +173,10 @@ def check_options(options: Any) -> None:
     if options.max_steps is not None:
         meaning = "None takes a number that is always enough"
         check_count("max_steps", options.max_steps, 0, meaning)
+    if options.trace is not None and not callable(options.trace):
+        raise TypeError(
+            f"`trace` is {options.trace!r}; it must be a function `trace(step, states, residual)`."
+        )
     if options.trace is not None and options.window == "auto":
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
@@ -247,7 +252,10 @@ def _likely_cause(f: Callable, state_type: PyTree, x_type: PyTree) -> str:
     """What another call of `f` that does work tells, empty where none does."""
     if _fits(f, x_type, state_type, state_type):
         return f"With x first it works: the arguments are swapped. {_SWAP}"
-    state, x = _of_one_series(state_type), _of_one_series(x_type)
+    x = _of_one_series(x_type)
+    # A state of one axis has no series: each of its numbers alone suits many functions.
+    one_axis = any(leaf.ndim < 2 for leaf in jax.tree.leaves(state_type))
+    state = None if one_axis else _of_one_series(state_type)
     if jax.tree.leaves(x_type) and x is not None:
         if _fits(f, state_type, x, state_type) or (state is not None and _fits(f, state, x, state)):
             return (

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._carry import trace_body, types_of
-from ._check import as_arrays, check_guess, check_length, check_unroll
+from ._check import as_arrays, check_function, check_guess, check_length, check_unroll
 from ._methods import QuasiDEER
 from ._order import in_scan_order
 from ._solution import Solution, check_result
@@ -75,8 +75,10 @@ def scan(
             "call `solve`, whose `Solution` holds the trace and the status."
         )
     check_unroll(unroll)
+    check_function(f, "f(carry, x)", "(carry, y)")
     init, xs = as_arrays("init", init), as_arrays("xs", xs)
     length = check_length(xs, length)
+    guess = guess if isinstance(guess, str) else as_arrays("guess", guess)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
     solution = _scan(hashable(f), init, xs, length, unroll, _split_transpose, options)
     return check_result(solution).value

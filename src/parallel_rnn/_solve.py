@@ -26,6 +26,7 @@ from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
+from ._values import check_flag
 from ._varying import axes_of, varying_over
 from ._window import Sequence, Windows, solve_windows, window_length
 
@@ -99,6 +100,7 @@ def solve(
     s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
     length = check_call(s0, xs, length, options)
+    check_flag("throw", throw)
     solution = solve_checked(hashable(f), s0, xs, length, None, options)
     return check_result(solution) if throw else solution
 
@@ -142,7 +144,9 @@ def solve_checked(
     compiled program serves.
     """
     f = unwrapped(f)
-    s0, xs = varying_over(axes_of((s0, xs)), (s0, xs))
+    guess = None if isinstance(options.guess, str) else options.guess
+    axes = axes_of((s0, xs, guess))
+    s0, xs = varying_over(axes, (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
     solver = options.solver
     flat_s0, unravel = ravel_state(s0)
@@ -165,7 +169,7 @@ def solve_checked(
             lambda w: w.states, found, None
         )
 
-    guess = _flat_guess(options.guess, flat_s0, length)
+    guess = varying_over(axes, _flat_guess(options.guess, flat_s0, length))
     xs, guess = in_scan_order((xs, guess), options.reverse, valid_length)
     fixed = (recurrence, flat_s0, xs, guess, valid_length, solver)
     states, found = adjoint.apply(run, recurrence, flat_s0, xs, fixed)

@@ -131,6 +131,14 @@ each = jax.pmap(
 same(jnp.sum(each(*SERIES)[0]), wanted[0])
 same(jnp.sum(each(*SERIES)[1], axis=0), wanted[1])
 
+# A guess is the same for all, or has a part for each.
+for guess in ("zeros", jnp.zeros((8, 2))):
+    ours = sharded(
+        lambda w, s0, xs: solve(partial(plain, w), s0, xs, guess=guess).value,  # noqa: B023
+        True,
+    )
+    same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), wanted)
+
 # What does not work there says so, and the sentence names what does.
 for adjoint, sentence in (
     (UnrolledAdjoint(), "Pass `adjoint=ImplicitAdjoint()`"),

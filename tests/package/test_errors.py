@@ -104,6 +104,20 @@ def test_f_must_keep_the_state(f, message):
         scan(lambda s, x: (f(s, x), None), jnp.zeros(3), jnp.asarray(XS))
 
 
+def test_a_step_that_sums_its_state_is_not_taken_for_one_of_a_batch():
+    with pytest.raises(TypeError, match="keep the structure, shape and dtype") as error:
+        solve(lambda s, x: jnp.sum(s), jnp.zeros(3), jnp.asarray(XS))
+    assert "solve_batch" not in str(error.value)
+
+
+@pytest.mark.parametrize("function", [solve, solve_batch])
+def test_trace_and_throw_that_mean_nothing(function: Any):
+    with pytest.raises(TypeError, match="`trace` is 3; it must be a function"):
+        function(step, jnp.zeros((5, 3)), jnp.zeros((5, 5, 3)), trace=3, window=None)
+    with pytest.raises(TypeError, match="`throw` is 'a'; it must be True or False"):
+        function(step, jnp.zeros((5, 3)), jnp.zeros((5, 5, 3)), throw="a")
+
+
 def test_swapped_arguments_that_fail():
     cell = eqx.nn.GRUCell(3, 4, key=jax.random.key(0))
     with pytest.raises(TypeError, match="the arguments are swapped"):
@@ -138,7 +152,7 @@ def test_states_must_be_floats(s0, message):
 def test_states_must_have_one_dtype():
     for kind in ("float32", "complex64"):
         s0 = (jnp.zeros(2, kind), jnp.zeros(2, "float64"))
-        with pytest.raises(TypeError, match="mixes the dtypes float32, float64"):
+        with pytest.raises(TypeError, match=f"mixes the dtypes {kind}, float64"):
             solve(lambda s, x: s, s0, jnp.asarray(XS))
 
 

@@ -100,6 +100,14 @@ def test_counters_flags_and_keys(options):
     assert largest_difference(found, jax.tree.map(jnp.asarray, wanted)) < 1e-10
 
 
+def test_counters_flags_and_keys_without_jit():
+    xs = jax.random.normal(jax.random.key(1), (5, 2))
+    with jax.disable_jit():
+        found = with_counters(scan, jnp.ones(2), xs)
+    wanted = with_counters(jax.lax.scan, jnp.ones(2), xs)
+    assert largest_difference(found, jax.tree.map(jnp.asarray, wanted)) < 1e-10
+
+
 def test_counters_under_transformations():
     starts, xs = jnp.ones((3, 2)), jax.random.normal(jax.random.key(1), (9, 2))
 

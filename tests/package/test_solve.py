@@ -291,6 +291,45 @@ def test_the_same_dataclass_compiles_once():
     assert traces == first
 
 
+@dataclasses.dataclass
+class Changing:
+    weight: Any
+
+    def __call__(self, state, x):
+        return self.weight * state + x
+
+
+class Unhashable:
+    __hash__: Any = None
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, state, x):
+        return self.weight * state + x
+
+
+@pytest.mark.parametrize("kind", [Changing, Unhashable])
+@pytest.mark.parametrize("as_array", [jnp.asarray, np.asarray, float])
+def test_a_cell_that_changes_in_place_is_solved_as_it_is(kind, as_array):
+    cell, s0, xs = kind(as_array(0.5)), jnp.zeros(2), jnp.ones((9, 2))
+    for weight in (0.5, 0.9):
+        cell.weight = as_array(weight)
+        assert largest_difference(solve(cell, s0, xs).value, reference(cell, s0, xs)) < 1e-12
+    cell.weight = np.full(2, 0.5)
+    for weight in (0.5, 0.9):
+        cell.weight[:] = weight  # within the array
+        assert largest_difference(solve(cell, s0, xs).value, reference(cell, s0, xs)) < 1e-12
+
+
+def test_the_arrays_of_a_dataclass_have_gradients():
+    def total(weight, find):
+        return jnp.sum(find(Changing(weight), jnp.zeros(2), jnp.ones((9, 2))))
+
+    found = jax.grad(total)(jnp.asarray(0.5), lambda f, s0, xs: solve(f, s0, xs).value)
+    assert largest_difference(found, jax.grad(total)(jnp.asarray(0.5), reference)) < 1e-10
+
+
 PIECES = (7, 100, 1, 42)
 
 
