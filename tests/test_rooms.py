@@ -50,6 +50,9 @@ def test_no_experiment_is_imported_by_another(path):
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name == "__init__.py"], ids=str)
-def test_an_init_holds_a_sentence_and_nothing_else(path):
-    (only,) = ast.parse(path.read_text(encoding="utf-8")).body
-    assert isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+def test_an_init_holds_a_sentence_and_what_others_use_of_the_room(path):
+    first, *exports = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    for export in exports:
+        assert isinstance(export, ast.ImportFrom) and export.level == 1
+        assert all(name.asname == name.name for name in export.names)

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -196,28 +197,15 @@ class ClipELK(AbstractNewton):
     transition: AbstractTransition = Clipped()
 
 
-class AbstractDamped(AbstractIterative):
+class _HasDamping(eqx.Module):
+    """A base of its own, so that these come first among the arguments, also for type checkers."""
+
+    damping: eqx.AbstractVar[Any]
+    estimate: eqx.AbstractVar[Estimate]
+
+
+class AbstractDamped(AbstractIterative, _HasDamping):
     """The damped methods. See `_kalman` for the formulas."""
-
-    damping: Any
-    estimate: Estimate
-    rtol: Any
-    atol: Any
-    linear_scan: AbstractLinearScan | None
-    transition: AbstractTransition
-
-    def __init__(
-        self,
-        damping: Any,
-        estimate: Estimate,
-        rtol: Any,
-        atol: Any,
-        linear_scan: AbstractLinearScan | None,
-        transition: AbstractTransition,
-    ):
-        self.damping, self.estimate = damping, estimate
-        self.rtol, self.atol, self.linear_scan = rtol, atol, linear_scan
-        self.transition = transition
 
     def __check_init__(self):
         check_damping(self.damping)
@@ -290,16 +278,12 @@ class ELK(AbstractDamped):
     smoothers", ICASSP 2020.
     """
 
-    def __init__(
-        self,
-        damping: Any = 1e-3,
-        estimate: Estimate = "filter",
-        rtol: Any = None,
-        atol: Any = None,
-        linear_scan: AbstractLinearScan | None = None,
-        transition: AbstractTransition = Dense(),
-    ):
-        super().__init__(damping, estimate, rtol, atol, linear_scan, transition)
+    damping: Any = 1e-3
+    estimate: Estimate = "filter"
+    rtol: Any = None
+    atol: Any = None
+    linear_scan: AbstractLinearScan | None = None
+    transition: AbstractTransition = Dense()
 
 
 @takes_old_name("recurrence", "linear_scan")
@@ -315,13 +299,9 @@ class QuasiELK(AbstractDamped):
     References: Gonzalez et al. 2024, section 4.3.
     """
 
-    def __init__(
-        self,
-        damping: Any = 1e-1,
-        estimate: Estimate = "filter",
-        rtol: Any = None,
-        atol: Any = None,
-        linear_scan: AbstractLinearScan | None = None,
-        transition: AbstractTransition = Diagonal(),
-    ):
-        super().__init__(damping, estimate, rtol, atol, linear_scan, transition)
+    damping: Any = 1e-1
+    estimate: Estimate = "filter"
+    rtol: Any = None
+    atol: Any = None
+    linear_scan: AbstractLinearScan | None = None
+    transition: AbstractTransition = Diagonal()
