@@ -40,7 +40,7 @@ from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
 from ._values import check_kind, check_window
-from ._varying import axes_of, in_shard_map
+from ._varying import in_shard_map
 from ._window import Sequence, solve_windows, steps_from, window_length
 
 # run(fixed) -> (states, anything else)
@@ -127,11 +127,22 @@ def _implicit_jvp(primals, tangents, *, run, adjoint):
         return (states, other), (None, no_tangents)
     linear = adjoint.linear_recurrence(steps)
     if has_reverse_mode(steps.values, steps.previous):
-        ds = jax.lax.custom_linear_solve(linear.residual, db, linear.forward, linear.backward)
+        ds = jax.lax.custom_linear_solve(
+            linear.residual, db, _as_one(linear.forward), _as_one(linear.backward)
+        )
     else:
         # Forward mode needs no more; in reverse mode JAX says which part of f it cannot transpose.
         ds = linear.forward(None, db)
     return (states, other), (ds, no_tangents)
+
+
+def _as_one(solve: Callable[[Any, Array], Array]) -> Callable[[Any, Array], Array]:
+    """The function as one call in the program.
+
+    JAX evaluates the parts of a linear solve again when it compiles it. Under `jax.shard_map` it
+    then meets numbers that it had let vary over the mesh before, and refuses them.
+    """
+    return lambda _, source: jax.jit(partial(solve, None))(source)
 
 
 class LinearisedSteps(eqx.Module):
@@ -241,12 +252,6 @@ class IteratedAdjoint(AbstractImplicit):
         check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")
 
     def linear_recurrence(self, steps):
-        if axes_of(steps.previous) and not isinstance(self.solver, Sequential):
-            raise NotImplementedError(
-                "`IteratedAdjoint` runs within `jax.shard_map` with `check_vma=False` only: JAX "
-                "cannot lower its iteration with the check. Pass that, or "
-                "`adjoint=ImplicitAdjoint()`, which is exact there too."
-            )
         inputs = (steps.previous, steps.xs, steps.diagonals())
 
         def forward(_, db):
