@@ -1,11 +1,12 @@
-"""What a scan carries: the floats, which are solved for, and counters, which are there before.
+"""What a scan carries: the state, which is solved for, counters, and constants.
 
-Counters are all other leaves: integers, flags, random keys. Newton's method has no derivative
-for them. Where they do not depend on the floats they can be carried first, by `jax.lax.scan`.
+Constants are leaves that the body hands on as they are, such as weights. The state is all other
+floats. Counters are what is left: integers, flags, random keys. Newton's method has no derivative
+for them. Where they do not depend on the state they can be carried first, by `jax.lax.scan`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,35 +17,41 @@ from jaxtyping import PyTree
 from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
 from ._flat import closed, with_arrays
 
+# The part of a carry that a leaf belongs to.
+Kind: TypeAlias = Literal["state", "counter", "constant"]
+
 
 class Body(eqx.Module):
     """The body of a scan as a program, `program(carry, x) -> (carry, output)`, and its parts.
 
-    Floats and counters are carries with `None` in place of all other leaves. `init` is the first
-    carry, with the types that all others have.
+    A part is a carry with `None` in place of all leaves of the other parts. `init` is the first
+    carry, with the types that all others have. `kinds` says for each leaf which part it is of.
     """
 
     program: Callable
     init: PyTree
+    kinds: PyTree = eqx.field(static=True)
 
-    def step(self, carry: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+    def part(self, kind: Kind, carry: PyTree) -> PyTree:
+        return jax.tree.map(lambda own, leaf: leaf if own == kind else None, self.kinds, carry)
+
+    def step(self, *parts: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+        """One step from these parts; what is missing of the carry is taken from the first one."""
+        found = self.program(eqx.combine(*parts, self.init), x)
         # What is the same at every step comes out of the program as a number, not as an array.
-        return jax.tree.map(jnp.asarray, self.program(carry, x))
+        return jax.tree.map(jnp.asarray, found)
 
     def next_counters(self, counters: PyTree, x: PyTree) -> PyTree:
-        """The counters after a step. Any floats will do for it; the first ones are at hand."""
-        floats = eqx.filter(self.init, eqx.is_inexact_array)
-        carry, _ = self.step(eqx.combine(counters, floats), x)
-        return eqx.filter(carry, eqx.is_inexact_array, inverse=True)
+        """The counters after a step. Any state will do for it."""
+        return self.part("counter", self.step(counters, x=x)[0])
 
-    def next_state(self, floats: PyTree, inputs: tuple[PyTree, PyTree]) -> PyTree:
-        """The floats after a step with the counters and x as its inputs."""
+    def next_state(self, state: PyTree, inputs: tuple[PyTree, PyTree]) -> PyTree:
+        """The state after a step with the counters and x as its inputs."""
         counters, x = inputs
-        carry, _ = self.step(eqx.combine(floats, counters), x)
-        return eqx.filter(carry, eqx.is_inexact_array)
+        return self.part("state", self.step(state, counters, x=x)[0])
 
-    def output(self, carry: PyTree, x: PyTree) -> PyTree:
-        return self.step(carry, x)[1]
+    def output(self, state: PyTree, counters: PyTree, x: PyTree) -> PyTree:
+        return self.step(state, counters, x=x)[1]
 
 
 def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
@@ -71,10 +78,12 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
 
     init = _promote(init, step_type(next_carry, types_of(init), x, "carry"))
     check_step(next_carry, types_of(init), x, "carry")
-    check_dtypes("init", eqx.filter(init, eqx.is_inexact_array))
     program = closed(body, init, x)
-    _check_counters(program, init, x)
-    return Body(program, init)
+    jaxpr = jax.make_jaxpr(program)(init, x).jaxpr
+    found = Body(program, init, _kinds(jaxpr, init))
+    check_dtypes("init", found.part("state", init))
+    _check_counters(jaxpr, found)
+    return found
 
 
 def types_of(tree: PyTree) -> PyTree:
@@ -96,16 +105,26 @@ def _promote(init: PyTree, found: PyTree) -> PyTree:
         return jax.tree.map(promote, init, found)
 
 
-def _check_counters(program: Callable, init: PyTree, x: PyTree) -> None:
-    """Refuse counters whose next value depends on the floats."""
-    jaxpr = jax.make_jaxpr(program)(init, x).jaxpr
-    leaves = jax.tree.leaves_with_path(init)
-    is_float = [eqx.is_inexact_array(leaf) for _, leaf in leaves]
-    for place, (path, leaf) in enumerate(leaves):
-        if is_float[place]:
+def _kinds(jaxpr: Any, init: PyTree) -> PyTree:
+    """Which part of the carry each of its leaves belongs to."""
+    leaves, structure = jax.tree.flatten(init)
+
+    def kind(place: int, leaf: jax.Array) -> Kind:
+        if jaxpr.outvars[place] is jaxpr.invars[place]:
+            return "constant"
+        return "state" if eqx.is_inexact_array(leaf) else "counter"
+
+    return jax.tree.unflatten(structure, [kind(*item) for item in enumerate(leaves)])
+
+
+def _check_counters(jaxpr: Any, body: Body) -> None:
+    """Refuse counters whose next value depends on the state."""
+    kinds = jax.tree.leaves(body.kinds)
+    for place, (path, leaf) in enumerate(jax.tree.leaves_with_path(body.init)):
+        if kinds[place] != "counter":
             continue
         _, used = partial_eval.dce_jaxpr(jaxpr, [i == place for i in range(len(jaxpr.outvars))])
-        if any(use and floats for use, floats in zip(used, is_float, strict=False)):
+        if any(use and kind == "state" for use, kind in zip(used, kinds, strict=False)):
             raise TypeError(
                 f"`init{jax.tree_util.keystr(path)}` has type {leaf.dtype}, and `f` computes its "
                 "next value from the floating-point part of the carry. Newton's method has no "

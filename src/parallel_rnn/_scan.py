@@ -50,7 +50,8 @@ def scan(
     - `f`: `f(carry, x) -> (carry, y)`.
     - `init`: the first carry, a PyTree of arrays. Its float leaves have one dtype. Other leaves,
       such as counters, flags and random keys, are carried by `jax.lax.scan` before the others;
-      they may depend on each other and on `xs`, but not on the floats.
+      they may depend on each other and on `xs`, but not on the floats. Leaves that `f` hands on
+      as they are, such as weights, may be of any type and cost nothing.
     - `xs`: inputs with a leading axis of length T, or `None` with `length`.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first.
@@ -81,32 +82,42 @@ def scan(
     guess = guess if isinstance(guess, str) else as_arrays("guess", guess)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
     solution = _scan(hashable(f), init, xs, length, unroll, _split_transpose, options)
-    return check_result(solution).value
+    carry, outputs = check_result(solution).value
+    return eqx.combine(carry, init), outputs
 
 
 @eqx.filter_jit
 def _scan(f, init, xs, length, unroll, split_transpose, options) -> Solution:
-    """The solution for the carries, with what `scan` returns in place of its value."""
+    """The solution for the carries, with what `scan` returns in place of its value.
+
+    Constants are missing in the carry: they do not go through the check of the solution.
+    """
     init, xs = varying_over(axes_of((init, xs)), (init, xs))
     body = trace_body(unwrapped(f), init, one_input(xs))
     check_guess(options.guess, "init", types_of(body.init), length)
-    state, counters = eqx.partition(body.init, eqx.is_inexact_array)
+    state = body.part("state", body.init)
 
     def count(counters: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
         return body.next_counters(counters, x), counters
 
     last_counters, counters = jax.lax.scan(
-        count, counters, xs, length, options.reverse, unroll, split_transpose
+        count,
+        body.part("counter", body.init),
+        xs,
+        length,
+        options.reverse,
+        unroll,
+        split_transpose,
     )
     guess = options.guess
-    guess = guess if isinstance(guess, str) else eqx.filter(guess, eqx.is_inexact_array)
+    guess = guess if guess is None or isinstance(guess, str) else body.part("state", guess)
     options = dataclasses.replace(options, guess=guess)
     solution = solve_checked(body.next_state, state, (counters, xs), length, None, options)
 
     # Before a step the carry is what the step before left.
     left = in_scan_order(solution.value, options.reverse, None)
     states = jax.tree.map(lambda s0, s: jnp.concatenate([s0[None], s]), state, left)
-    last = eqx.combine(jax.tree.map(lambda s: s[-1], states), last_counters)
+    last = jax.tree.map(lambda s: s[-1], states)
     before = in_scan_order(jax.tree.map(lambda s: s[:-1], states), options.reverse, None)
-    outputs = jax.vmap(body.output, axis_size=length)(eqx.combine(before, counters), xs)
-    return dataclasses.replace(solution, value=(last, outputs))
+    outputs = jax.vmap(body.output, axis_size=length)(before, counters, xs)
+    return dataclasses.replace(solution, value=(eqx.combine(last, last_counters), outputs))

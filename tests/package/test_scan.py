@@ -145,6 +145,31 @@ def test_complex_numbers(solver, promoting):
     assert largest_difference(found, wanted) < 1e-10
 
 
+def keeping(carry, x):
+    """Weights, which are handed on as they are, and a name of the run in another type."""
+    weights, state, run = carry
+    state = jnp.tanh(weights.astype("float64") @ state + x)
+    return (weights, state, run), (state, run)
+
+
+def test_what_the_body_hands_on_is_no_state():
+    weights = 0.3 * jax.random.normal(jax.random.key(0), (4, 4), "float32")
+    init = (weights, jnp.ones(4), jnp.asarray(3))
+    xs = jax.random.normal(jax.random.key(1), (12, 4))
+
+    def total(weights, state, find):
+        (weights, state, _), (states, _) = find(keeping, (weights, state, init[2]), xs)
+        return jnp.sum(jnp.sin(states)) + jnp.sum(state) + 2.0 * jnp.sum(weights).astype("float64")
+
+    assert largest_difference(scan(keeping, init, xs), jax.lax.scan(keeping, init, xs)) < 1e-10
+    found = jax.grad(total, (0, 1))(*init[:2], partial(scan, solver=DEER()))
+    wanted = jax.grad(total, (0, 1))(*init[:2], jax.lax.scan)
+    assert largest_difference(found, wanted) < 1e-5
+    # It stays the same for all under `vmap`, as for `jax.lax.scan`.
+    last = jax.vmap(lambda xs: scan(keeping, init, xs)[0], out_axes=(None, 0, None))(xs[None])
+    assert largest_difference(last[0], weights) == 0
+
+
 BODIES = {
     "a counter alone": (lambda n, _: (n + 2, n), 0),
     "a delay line fed with a number": (lambda c, x: ((c[1], c[2], 0.0), c[0] + x), (1.0, 2.0, 3.0)),
@@ -247,7 +272,7 @@ def test_compiles_once_for_the_same_function_and_shapes(caplog):
         (lambda c, x: None, 0.0, TypeError, r"`f\(carry, x\)` returns None"),
         (lambda c, x: (c, c, c), 0.0, TypeError, r"`f\(carry, x\)` returns \(float64\[\], "),
         (lambda c, x: (c[None], c), 0.0, TypeError, r"`f\(.*returns float64\[1\]"),
-        (lambda c, x: (0, c), 0.0, TypeError, r"returns int64\[\] for a state float64\[\]"),
+        (lambda c, x: (0, c), 0.0, TypeError, r"returns int64\[\] for a carry float64\[\]"),
         (
             lambda c, x: ({"h": c["h"] + x, "n": c["n"] + (c["h"] > 0).astype(int)}, None),
             {"h": 0.0, "n": 0},
@@ -260,9 +285,9 @@ def test_compiles_once_for_the_same_function_and_shapes(caplog):
             TypeError,
             r"`init\[1\]` has type key<fry>",
         ),
-        (lambda c, x: (c, x), np.zeros(2, "float8_e4m3fn"), TypeError, "`init` has a leaf of"),
+        (lambda c, x: (-c, x), np.zeros(2, "float8_e4m3fn"), TypeError, "`init` has a leaf of"),
         (
-            lambda c, x: (c, x),
+            lambda c, x: ((-c[0], -c[1]), x),
             (np.zeros(2, "float32"), np.zeros(2)),
             TypeError,
             "`init` mixes the dtypes",
