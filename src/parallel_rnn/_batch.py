@@ -7,13 +7,15 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
-from ._check import as_array, as_arrays, check_batch, check_lengths, check_names
+from ._check import as_array, as_arrays, as_guess, check_batch, check_lengths, check_names
+from ._explicit import left_to_compiler, spec_of, specs_over_time
 from ._methods import QuasiDEER
 from ._order import repeat_last
 from ._solution import Solution, check_batch_result
-from ._solve import Options, check_call, solve_checked
+from ._solve import Options, check_call, solve_checked, specs_of_solution
 from ._solver import AbstractSolver
 from ._static import hashable
 from ._types import Inputs, State
@@ -62,13 +64,14 @@ def solve_batch(
 
     **Raises:** what `solve` raises.
     """
-    s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
+    s0, xs, guess = as_arrays("s0", s0), as_arrays("xs", xs), as_guess(guess)
     lengths = None if lengths is None else as_array("lengths", lengths)
     check_batch(s0, xs, guess, lengths, group)
-    series_guess = guess if isinstance(guess, str) else _first(guess)
     check_names("solve_batch", solve_options, Options)
-    options = Options(solver, series_guess, reverse=reverse, **solve_options)
-    length = check_call(_first(s0), _first(xs), length, options)
+    name = guess if isinstance(guess, str) else None
+    options = Options(solver, name, reverse=reverse, **solve_options)
+    s0_type, xs_type, guess_type = _types_of_one(s0), _types_of_one(xs), _types_of_one(guess)
+    length = check_call(s0_type, xs_type, guess_type, length)
     if lengths is not None:
         check_lengths(lengths, length)
     check_flag("throw", throw)
@@ -78,6 +81,17 @@ def solve_batch(
 
 @eqx.filter_jit
 def _solve_batch(f, s0, xs, guess, lengths, length, group, options) -> Solution:
+    def run(f, s0, xs, guess, lengths, options) -> Solution:
+        return _solve_groups(f, s0, xs, guess, lengths, length, group, options)
+
+    def specs() -> Any:
+        series = PartitionSpec(spec_of(jax.tree.leaves(s0)[0])[0])
+        return specs_of_solution(series, specs_over_time(s0, xs, 1))
+
+    return left_to_compiler(run, f, s0, xs, guess, lengths, options, specs=specs, time_axis=1)
+
+
+def _solve_groups(f, s0, xs, guess, lengths, length, group, options) -> Solution:
     def solve_one(series: PyTree) -> Solution:
         s0, xs, guess, valid_length = series
         own = options if guess is None else dataclasses.replace(options, guess=guess)
@@ -92,5 +106,11 @@ def _solve_batch(f, s0, xs, guess, lengths, length, group, options) -> Solution:
     return jax.lax.map(solve_one, (s0, xs, guesses, lengths), batch_size=batch_size)
 
 
-def _first(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[0], tree)
+def _types_of_one(batch: PyTree) -> PyTree:
+    """The shapes of one series. Names stay."""
+    return jax.tree.map(
+        lambda leaf: (
+            leaf if isinstance(leaf, str) else jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+        ),
+        batch,
+    )

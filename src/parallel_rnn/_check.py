@@ -34,6 +34,11 @@ def as_array(name: str, value: Any) -> Array:
         ) from error
 
 
+def as_guess(guess: PyTree) -> PyTree:
+    """A guess, which may have a name, with arrays as leaves."""
+    return guess if isinstance(guess, str) else as_arrays("guess", guess)
+
+
 def check_state(s0: PyTree) -> PyTree:
     """Return the shapes of the initial state, a PyTree of float arrays of one dtype."""
     if not jax.tree.leaves(s0):
@@ -191,7 +196,6 @@ def check_guess(guess: Any, name: str, state_type: PyTree, length: int) -> None:
         raise ValueError(f'`guess` is {guess!r}; the only guess with a name is "zeros".')
     if guess is None or isinstance(guess, str):
         return
-    as_arrays("guess", guess)
     wanted = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype), state_type
     )

@@ -7,15 +7,17 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._carry import trace_body, types_of
-from ._check import as_arrays, check_function, check_guess, check_length, check_unroll
+from ._check import as_arrays, as_guess, check_function, check_guess, check_length, check_unroll
+from ._explicit import left_to_compiler, spec_of, specs_over_time, type_of_one
 from ._methods import QuasiDEER
 from ._order import in_scan_order
 from ._solution import Solution, check_result
-from ._solve import Options, one_input, solve_checked
+from ._solve import Options, one_input, solve_checked, specs_of_solution
 from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs
@@ -79,7 +81,7 @@ def scan(
     check_function(f, "f(carry, x)", "(carry, y)")
     init, xs = as_arrays("init", init), as_arrays("xs", xs)
     length = check_length(xs, length)
-    guess = guess if isinstance(guess, str) else as_arrays("guess", guess)
+    guess = as_guess(guess)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
     solution = _scan(hashable(f), init, xs, length, unroll, _split_transpose, options)
     carry, outputs = check_result(solution).value
@@ -92,8 +94,24 @@ def _scan(f, init, xs, length, unroll, split_transpose, options) -> Solution:
 
     Constants are missing in the carry: they do not go through the check of the solution.
     """
+
+    def run(f, init, xs, options) -> Solution:
+        return _solve_carries(unwrapped(f), init, xs, length, unroll, split_transpose, options)
+
+    def specs() -> Any:
+        x = type_of_one(xs)
+        body = trace_body(unwrapped(f), init, x)
+        carry, y = jax.eval_shape(body.program, body.init, x)
+        carried = body.part("state", carry), body.part("counter", carry)
+        last = jax.tree.map(spec_of, eqx.combine(*carried))
+        return specs_of_solution(PartitionSpec(), (last, specs_over_time(y, xs)))
+
+    return left_to_compiler(run, f, init, xs, options, specs=specs)
+
+
+def _solve_carries(f, init, xs, length, unroll, split_transpose, options) -> Solution:
     init, xs = varying_over(axes_of((init, xs)), (init, xs))
-    body = trace_body(unwrapped(f), init, one_input(xs))
+    body = trace_body(f, init, one_input(xs))
     check_guess(options.guess, "init", types_of(body.init), length)
     state = body.part("state", body.init)
 

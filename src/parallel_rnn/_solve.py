@@ -6,17 +6,20 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
 from ._check import (
     as_arrays,
+    as_guess,
     check_guess,
     check_length,
     check_options,
     check_state,
     check_step,
 )
+from ._explicit import left_to_compiler, specs_over_time
 from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
 from ._linear_scan import keep_where
@@ -97,9 +100,9 @@ def solve(
     **Raises:** `ValueError` and `TypeError` for arguments that do not fit together;
     `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
     """
-    s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
+    s0, xs, guess = as_arrays("s0", s0), as_arrays("xs", xs), as_guess(guess)
     options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
-    length = check_call(s0, xs, length, options)
+    length = check_call(s0, xs, guess, length)
     check_flag("throw", throw)
     solution = solve_checked(hashable(f), s0, xs, length, None, options)
     return check_result(solution) if throw else solution
@@ -121,11 +124,11 @@ class Options(eqx.Module):
         check_options(self)
 
 
-def check_call(s0: State, xs: Inputs, length: int | None, options: Options) -> int:
-    """Refuse arguments that do not fit together, and return T."""
+def check_call(s0: State, xs: Inputs, guess: Any, length: int | None) -> int:
+    """Refuse arguments that do not fit together, and return T. Their types are enough."""
     state_type = check_state(s0)
     length = check_length(xs, length)
-    check_guess(options.guess, "s0", state_type, length)
+    check_guess(guess, "s0", state_type, length)
     return length
 
 
@@ -143,7 +146,30 @@ def solve_checked(
     `f` went through `hashable`. It is looked at here, which is once for all calls that the
     compiled program serves.
     """
-    f = unwrapped(f)
+
+    def run(f, s0, xs, valid_length, options) -> Solution:
+        return _solve(unwrapped(f), s0, xs, length, valid_length, options)
+
+    def specs() -> Any:
+        return specs_of_solution(PartitionSpec(), specs_over_time(s0, xs))
+
+    return left_to_compiler(run, f, s0, xs, valid_length, options, specs=specs)
+
+
+def specs_of_solution(counts: PartitionSpec, value: PyTree) -> Any:
+    """How a `Solution` is sharded, for `left_to_compiler`: its value, and all else."""
+    prefix: Any = counts
+    return Solution(value, prefix, prefix, prefix, prefix)
+
+
+def _solve(
+    f: Callable,
+    s0: State,
+    xs: Inputs,
+    length: int,
+    valid_length: Int[Array, ""] | None,
+    options: Options,
+) -> Solution:
     guess = None if isinstance(options.guess, str) else options.guess
     axes = axes_of((s0, xs, guess))
     s0, xs = varying_over(axes, (s0, xs))

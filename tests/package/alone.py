@@ -8,10 +8,12 @@ import sys
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from parallel_rnn import (
+    ELK,
     AssociativeScan,
     ImplicitAdjoint,
     IteratedAdjoint,
@@ -20,6 +22,7 @@ from parallel_rnn import (
     UnrolledAdjoint,
     scan,
     solve,
+    solve_batch,
 )
 
 assert not {"lineax", "optimistix", "diffrax"} & set(sys.modules)
@@ -173,3 +176,78 @@ except Exception as error:
     assert "leaves the floating-point range" in str(error), error
 else:
     raise AssertionError("no error")
+
+# A mesh with explicit axes: the states have the types that those of `jax.lax.scan` have, also
+# where the mesh is known from the arrays alone, and gradients those of their arguments.
+MESH = jax.make_mesh((2,), ("model",), axis_types=(jax.sharding.AxisType.Explicit,))
+DIAGONAL = (jnp.asarray([0.3, -0.5]), START, INPUTS)
+
+
+def decay(w, s, x):
+    return jnp.tanh(w * s + x)
+
+
+def check_types(run, by_lax, args, places, like_lax=True):
+    here = tuple(
+        jax.device_put(a, jax.sharding.NamedSharding(MESH, place))
+        for a, place in zip(args, places, strict=True)
+    )
+    wanted = jax.value_and_grad(partial(total, by_lax), (0, 1, 2))(*args)
+    same(jax.jit(jax.value_and_grad(partial(total, run), (0, 1, 2)))(*here), wanted)
+    found = jax.eval_shape(run, *here).sharding
+    assert not like_lax or found == jax.eval_shape(by_lax, *here).sharding, found
+
+
+class Decay(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, s, x):
+        return decay(self.w, s, x)
+
+
+def as_cell(w, s0, xs):
+    return solve(Decay(w), s0, xs).value
+
+
+def with_counter(w, s0, xs):
+    def body(carry, x):
+        s, n = carry
+        return (decay(w, s, x), n + 1), decay(w, s, x)
+
+    return scan(body, (s0, 0), xs)[1]
+
+
+of_lax = partial(by_lax, decay)
+EVERYWHERE = (P("model"), P("model"), P(None, "model"))
+check_types(as_cell, of_lax, DIAGONAL, EVERYWHERE)
+with jax.set_mesh(MESH):
+    for solver in (*SOLVERS, ELK()):
+        check_types(partial(by_scan, decay, solver), of_lax, DIAGONAL, EVERYWHERE)
+    check_types(with_counter, of_lax, DIAGONAL, EVERYWHERE)
+
+# `jax.lax.scan` takes no inputs that are sharded over time.
+check_types(as_cell, of_lax, DIAGONAL, (P(), P(), P("model")), like_lax=False)
+
+series = jax.vmap(partial(by_lax, plain), (None, 0, 0))
+for group in (1, 2):
+    check_types(
+        lambda w, s0, xs: solve_batch(partial(plain, w), s0, xs, group=group).value,  # noqa: B023
+        series,
+        SERIES,
+        (P(), P("model"), P("model")),
+    )
+check_types(
+    jax.vmap(lambda w, s0, xs: by_scan(plain, QuasiDEER(), w, s0, xs), (None, 0, 0)),
+    series,
+    SERIES,
+    (P(), P("model"), P("model")),
+)
+
+# A wrong function is told as it is elsewhere.
+with jax.set_mesh(MESH):
+    try:
+        solve(lambda s, x: jnp.concatenate([s, x]), START, INPUTS)
+    except TypeError as error:
+        assert "returns float32[4] for a state float32[2]" in str(error), error
+    else:
+        raise AssertionError("no error")
