@@ -298,7 +298,8 @@ class DiagonalAdjoint(AbstractImplicit):
 
     What quasi-DEER's authors train with. Takes one linear scan and T D memory, and leaves out
     every influence of one entry of the state on another, so it may be far off: 37 % in relative
-    norm for a tanh network of three units. For comparison, not recommended.
+    norm for a tanh network of three units. A complex number is two entries, its real and its
+    imaginary part. For comparison, not recommended.
 
     **Arguments:**
 

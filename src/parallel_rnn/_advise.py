@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ._advice import Advice, Candidate, too_short, was_tried
-from ._check import as_arrays, check_function, check_length, check_state
+from ._check import as_arrays, check_function, check_length, check_state, check_step
 from ._linear_scan import platform
 from ._matrices import LARGEST_WRITTEN_OUT
 from ._methods import (
@@ -26,6 +26,7 @@ from ._methods import (
 )
 from ._pilot import Pilot, shortest_times, take_pilot
 from ._solution import RESULTS
+from ._solve import one_input
 from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal
 from ._types import Inputs, State
@@ -92,13 +93,14 @@ def advise(
     """
     check_count("pilot", pilot, SHORTEST_PILOT, "fewer steps cannot be timed")
     check_number("seconds", seconds)
-    if seconds <= 0:
-        raise ValueError(f"`seconds` is {seconds}; it must be positive.")
+    if np.ndim(seconds) > 0 or seconds <= 0:
+        raise ValueError(f"`seconds` is {seconds}; it must be a positive number.")
     deadline = time.perf_counter() + seconds
     s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
-    check_function(f, "f(state, x)", "state")
+    check_function(f, ("state", "x"), "state")
     check_state(s0)
     length = check_length(xs, length)
+    check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
     if length < SHORTEST_PILOT or not any(leaf.size for leaf in jax.tree.leaves(s0)):
         return too_short(length)
 
@@ -153,6 +155,8 @@ def _likely(pilot: Pilot, diagonal: AbstractTransition) -> list[AbstractIterativ
         x = jax.tree.map(lambda leaf: leaf[0], pilot.xs)
         found = eqx.filter_eval_shape(blocks, pilot.previous[0], pilot.recurrence.project(x))
         solvers.append(QuasiDEER(transition=BlockDiagonal(found[1].shape[0])))
+    elif any(map(jnp.iscomplexobj, jax.tree.leaves(pilot.s0))):
+        solvers.append(QuasiDEER(transition=BlockDiagonal(2)))  # real and imaginary part
     if pilot.has_room_for_jacobians():
         solvers.append(DEER())
     return [*solvers, Jacobi()]

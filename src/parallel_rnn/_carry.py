@@ -79,10 +79,9 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
     init = _promote(init, step_type(next_carry, types_of(init), x, "carry"))
     check_step(next_carry, types_of(init), x, "carry")
     program = closed(body, init, x)
-    jaxpr = jax.make_jaxpr(program)(init, x).jaxpr
-    found = Body(program, init, _kinds(jaxpr, init))
+    found = Body(program, init, _kinds(program.program, init))
     check_dtypes("init", found.part("state", init))
-    _check_counters(jaxpr, found)
+    _check_counters(program.program, found)
     return found
 
 

@@ -178,10 +178,8 @@ def check_options(options: Any) -> None:
     if options.max_steps is not None:
         meaning = "None takes a number that is always enough"
         check_count("max_steps", options.max_steps, 0, meaning)
-    if options.trace is not None and not callable(options.trace):
-        raise TypeError(
-            f"`trace` is {options.trace!r}; it must be a function `trace(step, states, residual)`."
-        )
+    if options.trace is not None:
+        check_function(options.trace, ("step", "states", "residual"), "arrays", "trace")
     if options.trace is not None and options.window == "auto":
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
@@ -206,21 +204,23 @@ def check_guess(guess: Any, name: str, state_type: PyTree, length: int) -> None:
         )
 
 
-def check_function(f: Any, call: str, returned: str) -> None:
-    """Refuse what cannot be called as `call` says, such as `f(state, x)`."""
+def check_function(f: Any, arguments: tuple[str, ...], returned: str, name: str = "f") -> None:
+    """Refuse what cannot be called with these arguments."""
+    call = f"{name}({', '.join(arguments)})"
     if isinstance(f, type) or not callable(f):
         hint = " Make an object of the class first." if isinstance(f, type) else ""
-        raise TypeError(f"`f` is {f!r}; it must be a function `{call} -> {returned}`.{hint}")
+        shown = _show(f) if eqx.is_array(f) else repr(f)
+        raise TypeError(f"`{name}` is {shown}; it must be a function `{call} -> {returned}`.{hint}")
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):  # some built-in functions do not tell
         return
     try:
-        signature.bind("state", "x")
+        signature.bind(*arguments)
     except TypeError as error:
         raise TypeError(
-            f"`f` takes the arguments {signature}, but it is called as `{call}`: {error}. "
-            "Wrap it, for example in `lambda state, x: f(state)`."
+            f"`{name}` takes the arguments {signature}, but it is called as `{call}`: {error}. "
+            f"Wrap it in a function `lambda {', '.join(arguments)}: ...`."
         ) from error
 
 
@@ -229,7 +229,7 @@ def check_step(f: Callable, state_type: PyTree, x_type: PyTree, name: str = "sta
 
     `name` is what the user calls a state.
     """
-    check_function(f, f"f({name}, x)", name)
+    check_function(f, (name, "x"), name)
     found = step_type(f, state_type, x_type, name)
     if not _same(found, state_type):
         raise TypeError(

@@ -109,7 +109,7 @@ def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], Sta
     return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
 
 
-class _Program(eqx.Module):
+class Program(eqx.Module):
     """A function as a program, with the arrays that it closed over, so that gradients reach them.
 
     `equinox.filter_closure_convert` does the same, but refuses arguments that vary over other axes
@@ -125,10 +125,10 @@ class _Program(eqx.Module):
         return jax.tree.unflatten(self.outputs, leaves)
 
 
-def closed(fn: Callable, *examples: Any) -> Callable:
+def closed(fn: Callable, *examples: Any) -> Program:
     """The function as a program for arguments of these shapes, with the arrays it refers to."""
     program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
-    return _Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+    return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 
 def with_arrays(state: PyTree, dtype: Any) -> PyTree:

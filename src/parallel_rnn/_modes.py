@@ -11,6 +11,8 @@ from jaxtyping import PyTree
 
 # What JAX raises where a derivative does not exist.
 NO_DERIVATIVE = (TypeError, ValueError, NotImplementedError)
+# How it calls the forward mode in what it then says.
+FORWARD_MODE = ("forward", "jvp", "differentiation")
 
 
 def has_forward_mode(fn: Callable[[PyTree], PyTree], at: PyTree) -> bool:
@@ -43,6 +45,8 @@ def in_forward_mode() -> Iterator[None]:
     try:
         yield
     except NO_DERIVATIVE as error:
+        if not any(word in str(error).lower() for word in FORWARD_MODE):
+            raise  # what is wrong is something else
         raise TypeError(
             f"`f` has no forward derivative (JAX says: {str(error).splitlines()[0]}), but the "
             "solver or the adjoint needs it. Pass `solver=Sequential()` and leave `adjoint` as it "

@@ -21,6 +21,7 @@ from ._solve import Options, one_input, solve_checked, specs_of_solution
 from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs
+from ._values import check_flag
 from ._varying import axes_of, varying_over
 
 
@@ -78,7 +79,8 @@ def scan(
             "call `solve`, whose `Solution` holds the trace and the status."
         )
     check_unroll(unroll)
-    check_function(f, "f(carry, x)", "(carry, y)")
+    check_flag("_split_transpose", _split_transpose)
+    check_function(f, ("carry", "x"), "(carry, y)")
     init, xs = as_arrays("init", init), as_arrays("xs", xs)
     length = check_length(xs, length)
     guess = as_guess(guess)
