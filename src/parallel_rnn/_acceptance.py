@@ -199,6 +199,7 @@ class Rounding(AbstractAcceptance):
     - `floor_eps`: that of the coarsest type that f computes in.
     - `steps_before`, `sum_before`: how many steps of the sequence come before these, and the sum
       of their e: drift does not begin anew with every window.
+    - `recent`: how many rows the scale of a step looks back over; 1 where rows are no neighbours.
     """
 
     linear_scan: AbstractLinearScan
@@ -206,6 +207,7 @@ class Rounding(AbstractAcceptance):
     floor_eps: float = eqx.field(static=True)
     steps_before: Int[Array, ""]
     sum_before: Float[Array, " D"]
+    recent: int = eqx.field(static=True, default=RECENT)
 
     def start(self, dtype):
         del dtype
@@ -304,7 +306,7 @@ class Rounding(AbstractAcceptance):
         left = jnp.maximum(moved, jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)
         rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
-        return _recent_max(rounding, left / jnp.abs(previous))
+        return _recent_max(rounding, left / jnp.abs(previous), self.recent)
 
     def _best(
         self, badness: Float[Array, ""], guess: "_Estimate", memory: "_Memory"
@@ -425,23 +427,24 @@ def _hashed(number: Array) -> Array:
     return (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
 
 
-def _recent_max(sizes: Float[Array, "T D"], growth: Float[Array, "T D"]) -> Float[Array, "T D"]:
-    """The largest of each step and of what is left of the `RECENT` - 1 before it.
+def _recent_max(
+    sizes: Float[Array, "T D"], growth: Float[Array, "T D"], recent: int
+) -> Float[Array, "T D"]:
+    """The largest of each step and of what is left of the `recent` - 1 before it.
 
     `growth` is how many times larger than before a step leaves a component. One that decays, or
     that a reset makes small, has little left of what came before; `SLACK` times as much counts,
     because a component that crosses zero is small for a moment only. After a reset it does not.
     """
+    if recent == 1:
+        return sizes
     leaves = jnp.where(growth < RESET, growth / SLACK, jnp.where(growth < 1, growth, 1))
     # Else XLA computes anew, in every place, all that these rest on, f included.
-    sizes, leaves = jax.lax.optimization_barrier((_after_zeros(sizes), _after_zeros(leaves)))
-    highest = left = sizes[: -(RECENT - 1)]
-    for step in range(1, RECENT):
-        now, passed = (a[step : len(a) - RECENT + 1 + step] for a in (sizes, leaves))
+    sizes, leaves = jax.lax.optimization_barrier(
+        tuple(jnp.pad(a, ((recent - 1, 0), (0, 0))) for a in (sizes, leaves))
+    )
+    highest = left = sizes[: -(recent - 1)]
+    for step in range(1, recent):
+        now, passed = (a[step : len(a) - recent + 1 + step] for a in (sizes, leaves))
         highest, left = jnp.maximum(highest, now), jnp.maximum(passed * left, now)
     return jnp.minimum(highest, SLACK * left)
-
-
-def _after_zeros(a: Float[Array, "T D"]) -> Float[Array, "later D"]:
-    """An array with `RECENT` - 1 rows of zeros put before it."""
-    return jnp.pad(a, ((RECENT - 1, 0), (0, 0)))

@@ -94,7 +94,7 @@ def advise(
     check_count("pilot", pilot, SHORTEST_PILOT, "fewer steps cannot be timed")
     check_number("seconds", seconds)
     if np.ndim(seconds) > 0 or seconds <= 0:
-        raise ValueError(f"`seconds` is {seconds}; it must be a positive number.")
+        raise ValueError(f"`seconds` is {seconds}; it must be positive.")
     deadline = time.perf_counter() + seconds
     s0, xs = as_arrays("s0", s0), as_arrays("xs", xs)
     check_function(f, ("state", "x"), "state")

@@ -19,6 +19,7 @@ from ._check import (
     check_state,
     check_step,
 )
+from ._chunks import in_chunks
 from ._explicit import left_to_compiler, specs_over_time
 from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
@@ -44,6 +45,7 @@ def solve(
     reverse: bool = False,
     guess: State | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
+    chunk: int | None = None,
     max_steps: int | None = None,
     adjoint: AbstractAdjoint = ImplicitAdjoint(),
     fallback: Sequential | None = None,
@@ -101,7 +103,7 @@ def solve(
     `SolveError` when the solve fails (under `jit` the error of `equinox.error_if`).
     """
     s0, xs, guess = as_arrays("s0", s0), as_arrays("xs", xs), as_guess(guess)
-    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
+    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse, chunk)
     length = check_call(s0, xs, guess, length)
     check_flag("throw", throw)
     solution = solve_checked(hashable(f), s0, xs, length, None, options)
@@ -119,6 +121,7 @@ class Options(eqx.Module):
     fallback: Sequential | None = None
     trace: Trace | None = None
     reverse: bool = False
+    chunk: int | None = None
 
     def __check_init__(self):
         check_options(self)
@@ -174,13 +177,13 @@ def _solve(
     axes = axes_of((s0, xs, guess))
     s0, xs = varying_over(axes, (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
-    solver = options.solver
+    solver = in_chunks(options.solver, options.chunk, length)
     flat_s0, unravel = ravel_state(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, one_input(xs))
     previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
-    adjoint = adjoint_for(solver, options.adjoint, recurrence, previous, xs)
+    adjoint = adjoint_for(options.solver, options.adjoint, recurrence, previous, xs)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps
@@ -207,7 +210,7 @@ def _solve(
     return Solution(
         value=jax.vmap(unravel)(states),
         result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
-        ending=_ending(solver, found),
+        ending=_ending(options.solver, found),
         stats=dict(
             num_steps=found.num_steps,
             num_fallback=found.num_fallback,

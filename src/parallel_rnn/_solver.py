@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import (
+    RECENT,
     AbstractAcceptance,
     Rounding,
     Tolerance,
@@ -195,7 +196,7 @@ class AbstractIterative(AbstractSolver):
         advance, memory = self.method(linear_scan, start)
         return iterate(
             Problem(linearise, window.s0, window.guess, window.counts()),
-            self._acceptance(window, linear_scan),
+            self.acceptance(window),
             advance,
             memory,
             jnp.asarray(max_steps),
@@ -206,15 +207,17 @@ class AbstractIterative(AbstractSolver):
         """Whether the user says how large a residual may be."""
         return self.rtol is not None or self.atol is not None
 
-    def _acceptance(self, window: Window, linear_scan: AbstractLinearScan) -> AbstractAcceptance:
+    def acceptance(self, window: Window, recent: int = RECENT) -> AbstractAcceptance:
+        """When the states of a window are right; `recent` is for `Rounding`."""
         dtype = window.guess.dtype
         if not self.has_tolerance():
             return Rounding(
-                linear_scan,
+                linear_scan_or_default(self.linear_scan),
                 float(jnp.finfo(dtype).eps),
                 window.recurrence.eps,
                 window.steps_before,
                 window.sum_before,
+                recent,
             )
         rtol, atol = TOLERANCES[jnp.dtype(dtype).name]
         return Tolerance(

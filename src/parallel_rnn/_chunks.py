@@ -1,0 +1,325 @@
+"""Chunks: a sequence as K chunks of C steps that advance side by side, step by step through f.
+
+Each chunk starts from a guess; the ends become the next starts. That is the recurrence of the map
+of C steps, with K states to find in place of T (parareal without a coarse solver; multiple
+shooting, Bellen and Zennaro, J. Comput. Appl. Math. 25, 1989; Gander and Vandewalle, SIAM J. Sci.
+Comput. 29, 2007). C = 1 is the iteration on single steps, C = T sequential evaluation.
+
+Within a chunk the states are an orbit of f as sequential evaluation makes it, so only the K - 1
+joints between chunks are in doubt, and only their residuals are not 0. Three parts:
+
+- **Warm-up.** Each start is where f leads from the guess over the last steps before the chunk.
+- **Sweep.** All chunks take their C steps.
+- **Repair.** All chunks step on from the ends of the chunks before them, until a step leads so near
+  the states that are there that the acceptance calls all K residuals right. Where f forgets, that
+  is the first step, and checking costs next to nothing.
+
+Where a repair comes to the end of the chunks, the starts follow from the linear recurrence of the
+ends, y_k = F(y_{k-1}) + W_k (change of y_{k-1}), with W_k the product of the solver's transitions
+along the chunk; then comes another sweep. The first joint that was wrong is right afterwards, so K
+sweeps are always enough.
+"""
+
+import dataclasses
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._acceptance import AbstractAcceptance, Evidence, Verdict
+from ._finite import count_leading
+from ._flat import FlatRecurrence
+from ._iterate import Iterate, Loop, shift
+from ._linear_scan import linear_scan_or_default, platform
+from ._matrices import structure_of
+from ._solution import RESULTS
+from ._solver import AbstractIterative, AbstractSolver, Sequential, Window
+from ._types import Jacobians
+from ._varying import axes_of, varying_over
+
+# What f remembers of a guess is mostly gone after so many steps, where it forgets at all.
+WARM_UP = 48
+
+
+class Chunked(AbstractSolver):
+    """Chunks of `size` steps, joined by the transitions of an undamped `solver`."""
+
+    solver: AbstractIterative
+    size: int = eqx.field(static=True)
+
+    def run(self, window, max_steps, loop):
+        work = _arranged(window, self.size)
+        rule = self.solver.acceptance(window, recent=1)
+
+        def first() -> _Progress:
+            states = work.sweep(work.warmed_up_starts())
+            trace = loop.empty_trace(window.guess)
+            return _repaired(work, rule, states, jnp.ones((), int), trace, loop)
+
+        def goes_on(now: _Progress) -> Bool[Array, ""]:
+            return ~now.done & (now.num_sweeps < max_steps)
+
+        def body(now: _Progress) -> _Progress:
+            states, W = work.sweep_with_products(self.solver, now.starts, now.num_sweeps)
+            repaired = _repaired(work, rule, states, now.num_sweeps + 1, now.trace, loop)
+            starts = self._next_starts(work, now.starts, work.rows(states[-1]), W)
+            return varying_over(axes, dataclasses.replace(repaired, starts=starts))
+
+        axes = axes_of((window.s0, window.inputs, window.guess))
+        last = jax.lax.while_loop(goes_on, body, varying_over(axes, first()))
+        return last.as_iterate(work)
+
+    def _next_starts(
+        self, work: "_Work", starts: Float[Array, "K D"], ends: Float[Array, "K D"], W: Jacobians
+    ) -> Float[Array, "K D"]:
+        """Newton's step on the recurrence of the ends."""
+        joints = jnp.concatenate([starts[1:], ends[-1:]])
+        num_right = count_leading(jnp.all(joints == ends, axis=1))
+        linear_scan = linear_scan_or_default(self.solver.linear_scan)
+        return shift(work.s0, linear_scan.newton_step(W, ends, joints, num_right))
+
+    def default_max_steps(self, window):
+        return math.ceil(window / self.size)
+
+    def numbers_per_step(self, state_size):
+        del state_size
+        return 0
+
+
+def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> AbstractSolver:
+    """The solver with chunks of this many steps. One chunk is sequential evaluation."""
+    if chunk is None or chunk == 1 or not isinstance(solver, AbstractIterative):
+        return solver
+    return Sequential() if chunk >= length else Chunked(solver, chunk)
+
+
+class _Progress(eqx.Module):
+    """What a sweep and the repair after it have come to.
+
+    `starts` are those of the next sweep. `finite` says of each step whether its state is.
+    """
+
+    states: Array
+    starts: Float[Array, "K D"]
+    verdict: Verdict
+    finite: Bool[Array, " T"]
+    done: Bool[Array, ""]
+    num_sweeps: Int[Array, ""]
+    trace: PyTree
+
+    def as_iterate(self, work: "_Work") -> Iterate:
+        num_finite = count_leading(self.finite)
+        all_finite = num_finite == work.length
+        accepted = self.verdict.accepted & all_finite
+        ended = RESULTS.where(self.done, RESULTS.nonfinite_state, RESULTS.max_steps_reached)
+        return Iterate(
+            states=work.in_order(self.states),
+            num_steps=self.num_sweeps,
+            done=jnp.asarray(True),
+            result=RESULTS.where(accepted, RESULTS.successful, ended),
+            verdict=dataclasses.replace(
+                self.verdict,
+                accepted=accepted,
+                num_verified=jnp.minimum(self.verdict.num_verified, num_finite),
+                residual=jnp.where(all_finite, self.verdict.residual, jnp.inf),
+            ),
+            trace=self.trace,
+        )
+
+
+class _Work(eqx.Module):
+    """A window as K chunks: step c of all chunks stands together.
+
+    The states of one such step are (K, D), or (D, K) where `axis` is -1: on a CPU, where operations
+    on neighbouring numbers are the fast ones. So are the projected inputs `xs`, behind their
+    leading axis C. Rows are (K, D) everywhere. Steps from `valid_length` on keep the state.
+    """
+
+    recurrence: FlatRecurrence
+    s0: Float[Array, " D"]
+    guess: Float[Array, "T D"]
+    xs: PyTree
+    valid_length: Int[Array, ""]
+    size: int = eqx.field(static=True)
+    axis: int = eqx.field(static=True)
+
+    @property
+    def length(self) -> int:
+        return len(self.guess)
+
+    @property
+    def num_chunks(self) -> int:
+        return math.ceil(self.length / self.size)
+
+    def rows(self, s: Array) -> Float[Array, "K D"]:
+        return jnp.moveaxis(s, self.axis, 0)
+
+    def side_by_side(self, rows: Float[Array, "K D"]) -> Array:
+        return jnp.moveaxis(rows, 0, self.axis)
+
+    def counts(self, c: Int[Array, ""]) -> Bool[Array, " K"]:
+        """Which chunks have a step c that is no padding."""
+        return jnp.arange(self.num_chunks) * self.size + c < self.valid_length
+
+    def step(self, c: Int[Array, ""], s: Array, x: PyTree) -> Array:
+        new = jax.vmap(self.recurrence.projected_step, self.axis, self.axis)(s, x)
+        counts = self.counts(c)
+        return jnp.where(counts if self.axis == -1 else counts[:, None], new, s)
+
+    def along(self, starts: Float[Array, "K D"], first: int = 0) -> tuple[Array, Array]:
+        """The states of the steps from number `first` on, and the last of them."""
+
+        def turn(s: Array, element: PyTree) -> tuple[Array, Array]:
+            c, x = element
+            s = self.step(c, s, x)
+            return s, s
+
+        c = jnp.arange(first, self.size)
+        elements = (c, jax.tree.map(lambda leaf: leaf[first:], self.xs))
+        last, states = jax.lax.scan(turn, self.side_by_side(starts), elements, len(c))
+        return states, last
+
+    def warmed_up_starts(self) -> Float[Array, "K D"]:
+        """Where f leads from the guess over the last steps of the chunk before."""
+        first = max(0, self.size - WARM_UP)
+        begin = jnp.arange(self.num_chunks) * self.size + first
+        begin = jnp.minimum(begin, self.length - 1)
+        _, ends = self.along(shift(self.s0, self.guess)[begin], first)
+        return shift(self.s0, self.rows(ends))
+
+    def sweep(self, starts: Float[Array, "K D"]) -> Array:
+        return self.along(starts)[0]
+
+    def sweep_with_products(
+        self, solver: AbstractIterative, starts: Float[Array, "K D"], number: Int[Array, ""]
+    ) -> tuple[Array, Jacobians]:
+        """The states, and the product of the transitions along each chunk."""
+
+        def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
+            inputs = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
+            values, A = solver.transition.linearise(self.recurrence, s, inputs, number)
+            counts = self.counts(c)
+            identity = structure_of(A, s).identity_like(A)
+            keep = counts.reshape(-1, *[1] * (A.ndim - 1))
+            return jnp.where(counts[:, None], values, s), jnp.where(keep, A, identity)
+
+        def turn(carry: tuple[Array, Jacobians], element: PyTree) -> tuple[PyTree, Array]:
+            s, W = carry
+            values, A = linearise(element[0], s, element[1])
+            return (values, structure_of(A, s).multiply(A, W)), self.side_by_side(values)
+
+        c = jnp.arange(self.size)
+        x = jax.tree.map(lambda leaf: leaf[0], self.xs)
+        shape = jax.eval_shape(linearise, c[0], starts, x)[1]
+        identity = structure_of(shape, starts).identity_like(jnp.zeros(shape.shape, shape.dtype))
+        carry = varying_over(axes_of((starts, self.xs)), (starts, identity))
+        (_, W), states = jax.lax.scan(turn, carry, (c, self.xs), self.size)
+        return states, W
+
+    def judge(
+        self,
+        rule: AbstractAcceptance,
+        memory: PyTree,
+        c: Int[Array, ""],
+        s: Array,
+        there: Array,
+        last: Bool[Array, ""],
+    ) -> tuple[Array, Verdict, PyTree]:
+        """Step c from the states `s`, and whether it leads to those that are there."""
+        x = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, 0, False), self.xs)
+        new = self.step(c, s, x)
+        # Nothing comes before the first chunk, which is right.
+        counts = self.counts(c) & (jnp.arange(self.num_chunks) > 0)
+
+        def evaluate(previous: Float[Array, "K D"]) -> Float[Array, "K D"]:
+            return self.rows(self.step(c, self.side_by_side(previous), x))
+
+        rows = (self.rows(s), self.rows(there), self.rows(new))
+        evidence = Evidence(*rows, counts, c + 1, last, evaluate)
+        return new, *rule.judge(evidence, memory)
+
+    def is_finite(self, states: Array) -> Bool[Array, " T"]:
+        """Which steps have a finite state, or are padding."""
+        finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
+        finite = finite.T.reshape(-1)[: self.length]
+        return finite | (jnp.arange(self.length) >= self.valid_length)
+
+    def in_order(self, states: Array) -> Float[Array, "T D"]:
+        """All states, one step after another."""
+        by_chunk = jnp.moveaxis(states, -1 if self.axis == -1 else 1, 0)
+        return by_chunk.reshape(-1, self.s0.size)[: self.length]
+
+
+def _arranged(window: Window, size: int) -> _Work:
+    """The projected inputs of a window, cut into chunks."""
+    length = len(window.guess)
+    num_chunks = math.ceil(length / size)
+    axis = -1 if platform() == "cpu" else 0
+
+    def cut(leaf: Array) -> Array:
+        if num_chunks * size != length:
+            # Padding repeats the last input; no state depends on it.
+            leaf = leaf[jnp.minimum(jnp.arange(num_chunks * size), length - 1)]
+        chunks = leaf.reshape(num_chunks, size, *leaf.shape[1:])
+        return jnp.moveaxis(chunks, 0, -1) if axis == -1 else jnp.moveaxis(chunks, 0, 1)
+
+    xs = jax.tree.map(cut, window.recurrence.project_all(window.inputs))
+    return _Work(window.recurrence, window.s0, window.guess, xs, window.valid_length, size, axis)
+
+
+def _repaired(
+    work: _Work,
+    rule: AbstractAcceptance,
+    states: Array,
+    num_sweeps: Int[Array, ""],
+    trace: PyTree,
+    loop: Loop,
+) -> _Progress:
+    """Step on from the ends until the states that are there fit, and judge what that gives."""
+    start = rule.start(states.dtype)
+    no = jnp.asarray(False)
+
+    def turn(carry: PyTree) -> PyTree:
+        c, s, states, memory, _ = carry
+        there = jax.lax.dynamic_index_in_dim(states, c, 0, False)
+        new, verdict, memory = work.judge(rule, memory, c, s, there, no)
+        kept = jnp.where(verdict.accepted, there, new)
+        states = jax.lax.dynamic_update_index_in_dim(states, kept, c, 0)
+        return varying_over(axes, (c + 1, new, states, memory, verdict))
+
+    def from_ends(states: Array) -> Array:
+        return work.side_by_side(shift(work.s0, work.rows(states[-1])))
+
+    zero = jnp.zeros((), int)
+    axes = axes_of((states, work))
+    unknown = jax.eval_shape(lambda s: work.judge(rule, start, zero, s, s, no)[1], states[0])
+    unknown = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), unknown)
+    begin = varying_over(axes, (zero, from_ends(states), states, start, unknown))
+    _, _, states, _, verdict = jax.lax.while_loop(
+        lambda carry: ~carry[4].accepted & (carry[0] < work.size), turn, begin
+    )
+
+    def at_joints() -> tuple[Verdict, Bool[Array, ""]]:
+        """A repair that came to the end changed the ends, so their joints are judged anew."""
+        new, verdict, _ = work.judge(rule, start, zero, from_ends(states), states[0], ~no)
+        place = jnp.minimum(verdict.num_verified, work.num_chunks - 1)
+        leads_nowhere = ~jnp.all(jnp.isfinite(work.rows(new)[place]))
+        return varying_over(axes, (verdict, leads_nowhere & ~verdict.accepted))
+
+    verdict, leads_nowhere = jax.lax.cond(
+        verdict.accepted, lambda: varying_over(axes, (verdict, no)), at_joints
+    )
+    num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
+    finite = work.is_finite(states)
+    hopeless = leads_nowhere | (count_leading(finite) < num_verified)
+    return _Progress(
+        states=states,
+        starts=work.rows(from_ends(states)),
+        verdict=dataclasses.replace(verdict, num_verified=num_verified),
+        finite=finite,
+        done=verdict.accepted | hopeless,
+        num_sweeps=num_sweeps,
+        trace=loop.write(trace, num_sweeps, work.in_order(states), verdict.residual),
+    )
