@@ -58,7 +58,8 @@ def solve_batch(
     - `group`: how many series are solved together.
     - `guess`: as for `solve`; a PyTree has leading axes B, T.
     - `throw`: raise when a series fails, naming the first.
-    - `solve_options`: `window`, `max_steps`, `adjoint`, `fallback`, `trace`, as for `solve`.
+    - `solve_options`: `window`, `chunk`, `max_steps`, `adjoint`, `fallback`, `trace`, as for
+      `solve`.
 
     **Returns:** a `Solution` whose arrays all have a leading axis of length B.
 

@@ -11,8 +11,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from ._adjoint import AbstractAdjoint
+from ._adjoint import AbstractAdjoint, UnrolledAdjoint
 from ._flat import with_arrays
+from ._methods import AbstractNewton
 from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
 from ._values import check_count, check_flag, check_kind, check_window
@@ -175,17 +176,42 @@ def check_options(options: Any) -> None:
             "steps one after another is the only method that cannot run out of iterations."
         )
     check_window(options.window)
+    _check_chunk(options)
     if options.max_steps is not None:
         meaning = "None takes a number that is always enough"
         check_count("max_steps", options.max_steps, 0, meaning)
     if options.trace is not None:
         check_function(options.trace, ("step", "states", "residual"), "arrays", "trace")
-    if options.trace is not None and options.window == "auto":
+    if options.trace is not None and options.window == "auto" and options.chunk is None:
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'
         )
     check_flag("reverse", options.reverse)
+
+
+def _check_chunk(options: Any) -> None:
+    """Refuse what is no number of steps or `None`, and what does not go with chunks."""
+    chunk = options.chunk
+    if chunk is None:
+        return
+    check_count("chunk", chunk, 1, "None solves for single steps")
+    if not isinstance(options.solver, AbstractNewton | Sequential):
+        raise TypeError(
+            f"`chunk` is {chunk} and `solver` is {options.solver!r}, but chunks are joined by an "
+            "undamped method: `QuasiDEER()`, `DEER()`, `Jacobi()`, `Picard()`, `ScaleELK(k)` or "
+            "`ClipELK()`. Pass one of these, or leave `chunk` out."
+        )
+    if isinstance(options.window, int):
+        raise ValueError(
+            f"`chunk` is {chunk} and `window` is {options.window}. Chunks lie side by side over "
+            "the whole sequence, windows one after another; leave one of the two out."
+        )
+    if isinstance(options.adjoint, UnrolledAdjoint):
+        raise TypeError(
+            f"`chunk` is {chunk}, but `UnrolledAdjoint` goes back through the iterations on single "
+            "steps. Pass `adjoint=ImplicitAdjoint()`, which is exact."
+        )
 
 
 def check_guess(guess: Any, name: str, state_type: PyTree, length: int) -> None:

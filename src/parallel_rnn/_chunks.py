@@ -28,14 +28,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import AbstractAcceptance, Evidence, Verdict
+from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Iterate, Loop, shift
 from ._linear_scan import linear_scan_or_default, platform
 from ._matrices import structure_of
+from ._methods import AbstractNewton
 from ._solution import RESULTS
-from ._solver import AbstractIterative, AbstractSolver, Sequential, Window
+from ._solver import AbstractSolver, Sequential, Window
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
 
@@ -46,7 +47,7 @@ WARM_UP = 48
 class Chunked(AbstractSolver):
     """Chunks of `size` steps, joined by the transitions of an undamped `solver`."""
 
-    solver: AbstractIterative
+    solver: AbstractNewton
     size: int = eqx.field(static=True)
 
     def run(self, window, max_steps, loop):
@@ -55,7 +56,8 @@ class Chunked(AbstractSolver):
 
         def first() -> _Progress:
             states = work.sweep(work.warmed_up_starts())
-            trace = loop.empty_trace(window.guess)
+            residual = jnp.full((), jnp.inf, accumulation_dtype(window.guess.dtype))
+            trace = loop.write(loop.empty_trace(window.guess), 0, window.guess, residual)
             return _repaired(work, rule, states, jnp.ones((), int), trace, loop)
 
         def goes_on(now: _Progress) -> Bool[Array, ""]:
@@ -80,6 +82,10 @@ class Chunked(AbstractSolver):
         linear_scan = linear_scan_or_default(self.solver.linear_scan)
         return shift(work.s0, linear_scan.newton_step(W, ends, joints, num_right))
 
+    def has_tolerance(self) -> bool:
+        """Whether the user says how large a residual may be."""
+        return self.solver.has_tolerance()
+
     def default_max_steps(self, window):
         return math.ceil(window / self.size)
 
@@ -90,7 +96,7 @@ class Chunked(AbstractSolver):
 
 def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> AbstractSolver:
     """The solver with chunks of this many steps. One chunk is sequential evaluation."""
-    if chunk is None or chunk == 1 or not isinstance(solver, AbstractIterative):
+    if chunk is None or chunk == 1 or not isinstance(solver, AbstractNewton):
         return solver
     return Sequential() if chunk >= length else Chunked(solver, chunk)
 
@@ -98,20 +104,19 @@ def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> Abstrac
 class _Progress(eqx.Module):
     """What a sweep and the repair after it have come to.
 
-    `starts` are those of the next sweep. `finite` says of each step whether its state is.
+    `starts` are those of the next sweep. `num_finite` steps lead to a finite state.
     """
 
     states: Array
     starts: Float[Array, "K D"]
     verdict: Verdict
-    finite: Bool[Array, " T"]
+    num_finite: Int[Array, ""]
     done: Bool[Array, ""]
     num_sweeps: Int[Array, ""]
     trace: PyTree
 
     def as_iterate(self, work: "_Work") -> Iterate:
-        num_finite = count_leading(self.finite)
-        all_finite = num_finite == work.length
+        all_finite = self.num_finite == work.length
         accepted = self.verdict.accepted & all_finite
         ended = RESULTS.where(self.done, RESULTS.nonfinite_state, RESULTS.max_steps_reached)
         return Iterate(
@@ -122,7 +127,7 @@ class _Progress(eqx.Module):
             verdict=dataclasses.replace(
                 self.verdict,
                 accepted=accepted,
-                num_verified=jnp.minimum(self.verdict.num_verified, num_finite),
+                num_verified=jnp.minimum(self.verdict.num_verified, self.num_finite),
                 residual=jnp.where(all_finite, self.verdict.residual, jnp.inf),
             ),
             trace=self.trace,
@@ -133,7 +138,7 @@ class _Work(eqx.Module):
     """A window as K chunks: step c of all chunks stands together.
 
     The states of one such step are (K, D), or (D, K) where `axis` is -1: on a CPU, where operations
-    on neighbouring numbers are the fast ones. So are the projected inputs `xs`, behind their
+    on neighbouring numbers are the fast ones. So are the inputs `xs`, behind their
     leading axis C. Rows are (K, D) everywhere. Steps from `valid_length` on keep the state.
     """
 
@@ -164,9 +169,31 @@ class _Work(eqx.Module):
         return jnp.arange(self.num_chunks) * self.size + c < self.valid_length
 
     def step(self, c: Int[Array, ""], s: Array, x: PyTree) -> Array:
-        new = jax.vmap(self.recurrence.projected_step, self.axis, self.axis)(s, x)
+        new = self.all_steps(s, x)
         counts = self.counts(c)
         return jnp.where(counts if self.axis == -1 else counts[:, None], new, s)
+
+    def all_steps(self, s: Array, x: PyTree) -> Array:
+        """f of all chunks.
+
+        `vmap` keeps the chunks where they are in an operation on two arrays that both have them.
+        With one that has not, such as a bias, it moves them to the front, and all that follows is
+        transposed. So vectors that f closes over are given to each chunk.
+        """
+        if self.axis == 0:
+            return jax.vmap(self.recurrence.step)(s, x)
+        is_vector = jax.tree.map(
+            lambda a: a.ndim == 1 and eqx.is_inexact_array(a), self.recurrence.step
+        )
+        vectors, rest = eqx.partition(self.recurrence.step, is_vector)
+        vectors = jax.tree.map(
+            lambda a: jnp.broadcast_to(a[:, None], (a.size, self.num_chunks)), vectors
+        )
+
+        def step(vectors: PyTree, s: Array, x: PyTree) -> Array:
+            return eqx.combine(vectors, rest)(s, x)
+
+        return jax.vmap(step, -1, -1)(vectors, s, x)
 
     def along(self, starts: Float[Array, "K D"], first: int = 0) -> tuple[Array, Array]:
         """The states of the steps from number `first` on, and the last of them."""
@@ -193,12 +220,13 @@ class _Work(eqx.Module):
         return self.along(starts)[0]
 
     def sweep_with_products(
-        self, solver: AbstractIterative, starts: Float[Array, "K D"], number: Int[Array, ""]
+        self, solver: AbstractNewton, starts: Float[Array, "K D"], number: Int[Array, ""]
     ) -> tuple[Array, Jacobians]:
         """The states, and the product of the transitions along each chunk."""
 
         def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
-            inputs = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
+            x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
+            inputs = self.recurrence.project_all(x)
             values, A = solver.transition.linearise(self.recurrence, s, inputs, number)
             counts = self.counts(c)
             identity = structure_of(A, s).identity_like(A)
@@ -213,8 +241,9 @@ class _Work(eqx.Module):
         c = jnp.arange(self.size)
         x = jax.tree.map(lambda leaf: leaf[0], self.xs)
         shape = jax.eval_shape(linearise, c[0], starts, x)[1]
-        identity = structure_of(shape, starts).identity_like(jnp.zeros(shape.shape, shape.dtype))
-        carry = varying_over(axes_of((starts, self.xs)), (starts, identity))
+        A = jnp.zeros(shape.shape, shape.dtype)
+        start = (starts, structure_of(A, starts).identity_like(A))
+        carry = varying_over(axes_of((starts, self.xs)), start)
         (_, W), states = jax.lax.scan(turn, carry, (c, self.xs), self.size)
         return states, W
 
@@ -240,8 +269,16 @@ class _Work(eqx.Module):
         evidence = Evidence(*rows, counts, c + 1, last, evaluate)
         return new, *rule.judge(evidence, memory)
 
-    def is_finite(self, states: Array) -> Bool[Array, " T"]:
-        """Which steps have a finite state, or are padding."""
+    def num_finite(self, states: Array) -> Int[Array, ""]:
+        """How many leading steps have a finite state."""
+        everything = jnp.all(jnp.isfinite(states))  # in a tenth of the time
+        return jax.lax.cond(
+            everything,
+            lambda: jnp.asarray(self.length),
+            lambda: count_leading(self._finite(states)),
+        )
+
+    def _finite(self, states: Array) -> Bool[Array, " T"]:
         finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
         finite = finite.T.reshape(-1)[: self.length]
         return finite | (jnp.arange(self.length) >= self.valid_length)
@@ -253,7 +290,11 @@ class _Work(eqx.Module):
 
 
 def _arranged(window: Window, size: int) -> _Work:
-    """The projected inputs of a window, cut into chunks."""
+    """A window, cut into chunks.
+
+    Its inputs are projected step by step: all chunks together make it a product of matrices, and
+    what a step projects them to may be larger than they are.
+    """
     length = len(window.guess)
     num_chunks = math.ceil(length / size)
     axis = -1 if platform() == "cpu" else 0
@@ -265,7 +306,7 @@ def _arranged(window: Window, size: int) -> _Work:
         chunks = leaf.reshape(num_chunks, size, *leaf.shape[1:])
         return jnp.moveaxis(chunks, 0, -1) if axis == -1 else jnp.moveaxis(chunks, 0, 1)
 
-    xs = jax.tree.map(cut, window.recurrence.project_all(window.inputs))
+    xs = jax.tree.map(cut, window.inputs)
     return _Work(window.recurrence, window.s0, window.guess, xs, window.valid_length, size, axis)
 
 
@@ -312,13 +353,13 @@ def _repaired(
         verdict.accepted, lambda: varying_over(axes, (verdict, no)), at_joints
     )
     num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
-    finite = work.is_finite(states)
-    hopeless = leads_nowhere | (count_leading(finite) < num_verified)
+    num_finite = work.num_finite(states)
+    hopeless = leads_nowhere | (num_finite < num_verified)
     return _Progress(
         states=states,
         starts=work.rows(from_ends(states)),
         verdict=dataclasses.replace(verdict, num_verified=num_verified),
-        finite=finite,
+        num_finite=num_finite,
         done=verdict.accepted | hopeless,
         num_sweeps=num_sweeps,
         trace=loop.write(trace, num_sweeps, work.in_order(states), verdict.residual),

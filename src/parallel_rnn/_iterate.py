@@ -208,7 +208,7 @@ class Loop(eqx.Module):
 
         return jax.tree.map(buffer, entry)
 
-    def write(self, buffers: PyTree, step: Array, states: Array, residual: Array) -> PyTree:
+    def write(self, buffers: PyTree, step: Array | int, states: Array, residual: Array) -> PyTree:
         """Store the entry of one iterate."""
         if self.trace is None:
             return None

@@ -37,6 +37,7 @@ def scan(
     solver: AbstractSolver = QuasiDEER(),
     guess: PyTree | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
+    chunk: int | None = None,
     max_steps: int | None = None,
     adjoint: AbstractAdjoint = ImplicitAdjoint(),
     fallback: Sequential | None = None,
@@ -60,8 +61,8 @@ def scan(
     - `reverse`: run from the last input to the first.
     - `unroll`, `_split_transpose`: go to `jax.lax.scan` for the leaves that it carries. They mean
       nothing to an iteration, which takes all steps at once.
-    - `solver`, `guess`, `window`, `max_steps`, `adjoint`, `fallback`: as for `solve`. A `guess` is
-      a PyTree like the carries, in the order of `xs`; only its float leaves are used.
+    - `solver`, `guess`, `window`, `chunk`, `max_steps`, `adjoint`, `fallback`: as for `solve`. A
+      `guess` is a PyTree like the carries, in the order of `xs`; only its float leaves are used.
     - `trace`, `throw`: refused, because `solve` returns what they ask for, and `scan` cannot.
 
     **Returns:** the last carry and the outputs `ys` with a leading axis of length T.
@@ -84,7 +85,7 @@ def scan(
     init, xs = as_arrays("init", init), as_arrays("xs", xs)
     length = check_length(xs, length)
     guess = as_guess(guess)
-    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse)
+    options = Options(solver, guess, window, max_steps, adjoint, fallback, trace, reverse, chunk)
     solution = _scan(hashable(f), init, xs, length, unroll, _split_transpose, options)
     carry, outputs = check_result(solution).value
     return eqx.combine(carry, init), outputs

@@ -19,7 +19,7 @@ from ._check import (
     check_state,
     check_step,
 )
-from ._chunks import in_chunks
+from ._chunks import Chunked, in_chunks
 from ._explicit import left_to_compiler, specs_over_time
 from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
@@ -86,14 +86,21 @@ def solve(
     - `window`: windows of this many steps are solved one after the other. `"auto"` takes a
       length that suits the platform, the solver and D; `None` solves the whole sequence at once,
       as the paper does.
+    - `chunk`: chunks of this many steps advance side by side, step by step through f, and only
+      where they join is there anything to iterate on; an undamped `solver` says with which
+      Jacobian the joints are corrected. The fastest way where f forgets within a chunk (some
+      hundred steps), several times slower than `Sequential()` where it does not. There are no
+      windows then, and an iteration (`num_steps`, `max_steps`, `trace`) is a sweep over all
+      chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
+      In chunks it is the number of chunks, which is always enough.
     - `adjoint`: how the answer is differentiated.
     - `fallback`: `Sequential()` finishes a window that ran out of iterations, from its last
       verified state on. Under `vmap` it runs for all series.
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
       iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
-      `window=None` or a number, because the shape of the trace depends on it.
+      `window=None` or a number, or a `chunk`, because the shape of the trace depends on it.
     - `throw`: raise when the solve fails. `False` returns the last iterate and the reason, and
       is what `jax.export` takes: a program that raises cannot be serialised.
 
@@ -210,7 +217,7 @@ def _solve(
     return Solution(
         value=jax.vmap(unravel)(states),
         result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
-        ending=_ending(options.solver, found),
+        ending=_ending(solver, found),
         stats=dict(
             num_steps=found.num_steps,
             num_fallback=found.num_fallback,
@@ -242,7 +249,7 @@ def _without_padding(
 
 def _ending(solver: AbstractSolver, found: Windows) -> Any:
     """Why the solve ended."""
-    if not isinstance(solver, AbstractIterative):
+    if not isinstance(solver, AbstractIterative | Chunked):
         met = ENDINGS.sequential
     elif solver.has_tolerance():
         met = ENDINGS.tolerance

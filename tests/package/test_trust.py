@@ -57,6 +57,10 @@ SETTINGS = {
     "quasi-ELK": ("float32", 4, 1000, OTHERS, QuasiELK(1e-1), {}),
     "quasi-DEER, D = 1": ("float32", 1, 1000, UNDAMPED, QuasiDEER(), {}),
     "DEER, D = 8": ("float32", 8, 1000, UNDAMPED, DEER(), {}),
+    "quasi-DEER, chunks of 100": ("float32", 4, 5000, UNDAMPED, QuasiDEER(), {"chunk": 100}),
+    "quasi-DEER, chunks of 7": ("float32", 4, 1000, UNDAMPED, QuasiDEER(), {"chunk": 7}),
+    "DEER, chunks of 20": ("float32", 4, 1000, UNDAMPED, DEER(), {"chunk": 20}),
+    "Jacobi, chunks of 50": ("float64", 4, 1000, UNDAMPED, Jacobi(), {"chunk": 50}),
     "quasi-DEER, whole": ("float32", 4, 5000, UNDAMPED, QuasiDEER(), {"window": None}),
     "DEER, whole": ("float32", 4, 1000, UNDAMPED, DEER(), {"window": None}),
     "quasi-DEER, associative": (

@@ -1,0 +1,227 @@
+"""Chunks: the same states as sequential evaluation, whatever f remembers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from parallel_rnn import (
+    ELK,
+    ENDINGS,
+    RESULTS,
+    ImplicitAdjoint,
+    IteratedAdjoint,
+    Jacobi,
+    QuasiDEER,
+    Sequential,
+    UnrolledAdjoint,
+    scan,
+    solve,
+    solve_batch,
+)
+
+from recurrences import (
+    UNDAMPED,
+    cell_table,
+    gru,
+    largest_difference,
+    pair,
+    reference,
+    temporary_bytes,
+)
+
+LENGTH = 123
+
+
+def slow_average(s, x):
+    """Remembers a guess for hundreds of steps."""
+    return s + 0.01 * (jnp.tanh(x) - s)
+
+
+@pytest.mark.parametrize("chunk", [2, 7, 64, LENGTH, LENGTH + 1])
+def test_chunks_of_any_length(chunk):
+    cell, s0, xs = gru(4, LENGTH)
+    solution = solve(cell, s0, xs, chunk=chunk)
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
+    assert solution.stats["num_steps"] <= -(-LENGTH // chunk)
+    assert solution.stats["num_verified"] == LENGTH
+    if chunk >= LENGTH:
+        assert solution.ending == ENDINGS.sequential
+
+
+@pytest.mark.parametrize("method", UNDAMPED)
+def test_every_undamped_method(method):
+    cell, s0, xs = gru(4, LENGTH)
+    solution = solve(cell, s0, xs, UNDAMPED[method](), chunk=10)
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
+
+
+@pytest.mark.parametrize("name", cell_table(2, "float32", jax.random.key(0)))
+def test_every_cell(name):
+    cell, s0 = cell_table(4, "float32", jax.random.key(0))[name]
+    xs = jax.random.normal(jax.random.key(1), (LENGTH, 4), "float32")
+    value = solve(cell, s0, xs, chunk=20).value
+    assert largest_difference(value, reference(cell, s0, xs)) < 1e-5
+
+
+def test_one_step_is_the_iteration_on_single_steps():
+    cell, s0, xs = gru(4, 50)
+
+    def states(step, states, residual):
+        del step, residual
+        return states
+
+    traces = [
+        solve(cell, s0, xs, window=None, chunk=chunk, trace=states).trace for chunk in (1, None)
+    ]
+    assert jnp.array_equal(*traces, equal_nan=True)
+
+
+def test_a_sweep_and_a_step_are_enough_where_f_forgets():
+    cell, s0, xs = gru(4, 2000, "float32")
+    solution = solve(cell, s0, xs, chunk=200)
+    assert solution.stats["num_steps"] == 1
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-6
+
+
+@pytest.mark.parametrize("solver", [Jacobi(), QuasiDEER()])
+def test_what_remembers_takes_more_sweeps(solver):
+    xs = jax.random.normal(jax.random.key(0), (1000, 2))
+    s0 = jnp.asarray([5.0, -3.0])
+    solution = solve(slow_average, s0, xs, solver, chunk=100)
+    assert largest_difference(solution.value, reference(slow_average, s0, xs)) < 1e-14
+    assert 1 < solution.stats["num_steps"] <= 10
+
+
+def test_a_jacobian_saves_sweeps():
+    xs = jax.random.normal(jax.random.key(0), (2000, 2))
+    s0 = jnp.asarray([5.0, -3.0])
+    sweeps = [
+        solve(slow_average, s0, xs, solver, chunk=50).stats["num_steps"]
+        for solver in (Jacobi(rtol=1e-9, atol=1e-9), QuasiDEER(rtol=1e-9, atol=1e-9))
+    ]
+    assert sweeps[1] <= 3 < 10 < sweeps[0]
+
+
+def test_the_bound_on_sweeps_and_the_fallback():
+    xs = jax.random.normal(jax.random.key(0), (1000, 2))
+    s0 = jnp.asarray([5.0, -3.0])
+    cut = solve(slow_average, s0, xs, Jacobi(), chunk=20, max_steps=3, throw=False)
+    assert cut.result == RESULTS.max_steps_reached
+    verified = int(cut.stats["num_verified"])
+    wanted = reference(slow_average, s0, xs)
+    assert 60 <= verified < 1000
+    assert largest_difference(cut.value[:verified], wanted[:verified]) < 1e-14
+    whole = solve(slow_average, s0, xs, Jacobi(), chunk=20, max_steps=3, fallback=Sequential())
+    assert largest_difference(whole.value, wanted) < 1e-14
+    assert whole.stats["num_fallback"] == 1000 - verified
+
+
+def test_a_nan_that_is_reset_within_a_chunk():
+    """The chunks after it are right, and so are all joints; the answer is not."""
+
+    def f(s, x):
+        return jnp.where(x == 2, 0.0, jnp.where(x == 1, jnp.nan, 0.5 * s + 1))
+
+    xs = jnp.zeros(400).at[130].set(1).at[140].set(2)
+    solution = solve(f, jnp.zeros(1), xs, chunk=100, throw=False)
+    assert solution.result == RESULTS.nonfinite_state
+    assert solution.stats["num_verified"] == 130
+
+
+def test_what_overflows_is_told():
+    solution = solve(
+        lambda s, x: 2 * s + x, jnp.ones(1, jnp.float32), jnp.ones((300, 1), jnp.float32),
+        chunk=20, throw=False,
+    )  # fmt: skip
+    assert solution.result == RESULTS.nonfinite_state
+    assert 120 <= solution.stats["num_verified"] < 128
+
+
+@pytest.mark.parametrize("adjoint", [ImplicitAdjoint(), IteratedAdjoint()])
+def test_gradients(adjoint):
+    f, s0, xs = pair(50)
+
+    def loss(states):
+        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(states))
+
+    def ours(f, s0):
+        return loss(solve(f, s0, xs, chunk=12, adjoint=adjoint).value)
+
+    found = jax.grad(ours, (0, 1))(f, s0)
+    wanted = jax.grad(lambda f, s0: loss(reference(f, s0, xs)), (0, 1))(f, s0)
+    assert largest_difference(found, wanted) < 1e-9
+
+
+def test_lengths_order_guess_and_vmap():
+    cell, _, _ = gru(3, 5)
+    s0 = jnp.zeros((3, 3))
+    xs = jax.random.normal(jax.random.key(5), (3, 50, 3))
+    lengths = [0, 33, 50]
+    options: dict[str, Any]
+    for options in ({"group": 3}, {"reverse": True}):
+        found = solve_batch(cell, s0, xs, lengths=lengths, chunk=12, **options).value
+        plain = solve_batch(cell, s0, xs, lengths=lengths, **options).value
+        assert largest_difference(found, plain) < 1e-14
+    at_once = jax.vmap(lambda s, x: solve(cell, s, x, chunk=12, throw=False).value)(s0, xs)
+    wanted = jax.vmap(lambda s, x: reference(cell, s, x))(s0, xs)
+    assert largest_difference(at_once, wanted) < 1e-14
+    guessed = solve(cell, s0[0], xs[0], chunk=12, guess=wanted[0])
+    assert guessed.ending == ENDINGS.exact
+    assert guessed.stats["num_steps"] == 1
+
+
+def test_scan_and_no_inputs():
+    cell, s0, xs = gru(3, 50)
+
+    def body(carry, x):
+        s, count = carry
+        return (cell(s, x), count + 1), (s.sum(), count)
+
+    found = scan(body, (s0, 0), xs, chunk=12)
+    wanted = jax.lax.scan(body, (s0, jnp.asarray(0)), xs)
+    assert largest_difference(found, wanted) < 1e-13
+    free = solve(lambda s, _: 0.9 * jnp.sin(s), jnp.ones(2), None, length=50, chunk=7).value
+    assert free.shape == (50, 2)
+
+
+def test_the_trace_is_one_of_sweeps():
+    xs = jax.random.normal(jax.random.key(0), (100, 2))
+
+    def residual_alone(step, states, residual):
+        assert states.shape == (100, 2)
+        return {"step": step, "residual": residual}
+
+    solution = solve(slow_average, jnp.ones(2), xs, chunk=20, trace=residual_alone)
+    num_steps = int(solution.stats["num_steps"])
+    residuals = solution.trace["residual"]
+    assert residuals.shape == (6,)
+    assert jnp.isinf(residuals[0])
+    assert residuals[num_steps] <= 1
+    assert jnp.all(jnp.isnan(residuals[num_steps + 1 :]))
+
+
+def test_memory_is_that_of_the_states():
+    cell, s0, xs = gru(16, 10_000, "float32")
+    states = 16 * 10_000 * 4
+    needed = temporary_bytes(
+        lambda s0, xs: solve(cell, s0, xs, chunk=500, throw=False).value, s0, xs
+    )
+    assert needed < 4 * states
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chunk": 0}, "`chunk` is 0"),
+        ({"chunk": 2.5}, "`chunk` is 2.5"),
+        ({"chunk": 5, "solver": ELK()}, "chunks are joined by an undamped method"),
+        ({"chunk": 5, "window": 5}, "leave one of the two out"),
+        ({"chunk": 5, "adjoint": UnrolledAdjoint()}, "Pass `adjoint=ImplicitAdjoint"),
+    ],
+)
+def test_what_does_not_go_with_chunks(options, message):
+    cell, s0, xs = gru(3, 10)
+    with pytest.raises((TypeError, ValueError), match=message):
+        solve(cell, s0, xs, **options)
