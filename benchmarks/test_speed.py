@@ -52,3 +52,37 @@ def test_forward_pass(benchmark, case):
     seconds = race(benchmark, programs, ROUNDS)
     show(f"{case}: median of {ROUNDS} runs", seconds, ["textbook", "lax.scan"])
     assert seconds["textbook"] / seconds["same tolerance"] >= wanted
+
+
+# D, and how many times faster than the best form of `jax.lax.scan` chunks have to be.
+CHUNKS = {1: 1.2, 4: 2.2, 8: 1.8, 16: 1.3, 32: 1.1, 64: 1.0}
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_chunks(benchmark, size):
+    length, chunk = 102_400, 800
+    cell = GRUCell(size, size, key=jax.random.key(0))
+    s0, xs = jnp.zeros(size), jax.random.normal(jax.random.key(1), (length, size))
+
+    def inputs_first(unroll, s0, xs):
+        def step(s, projected):
+            s = cell.recurrent(s, projected)
+            return s, s
+
+        return jax.lax.scan(step, s0, jax.vmap(cell.project)(xs), unroll=unroll)[1]
+
+    scans = {
+        "lax.scan": partial(textbook.sequential, cell),
+        "lax.scan, inputs first": partial(inputs_first, 1),
+        "lax.scan, unrolled 8": partial(inputs_first, 8),
+    }
+    functions = {
+        **scans,
+        "windows": lambda s0, xs: solve(cell, s0, xs, throw=False).value,
+        "chunks": lambda s0, xs: solve(cell, s0, xs, chunk=chunk, throw=False).value,
+    }
+    programs = {name: partial(jax.jit(call), s0, xs) for name, call in functions.items()}
+    assert jnp.all(jnp.abs(programs["chunks"]() - programs["lax.scan"]()) < 1e-6)
+    seconds = race(benchmark, programs, ROUNDS)
+    show(f"D = {size}, T = {length:,}, chunks of {chunk}", seconds, [*scans, "windows"])
+    assert min(seconds[name] for name in scans) / seconds["chunks"] >= CHUNKS[size]

@@ -51,7 +51,7 @@ class AbstractStructure(abc.ABC):
         """M^{-1} B for every matrix B on the right."""
 
     def solve_definite(self, M: Array, *right: Array) -> tuple[Array, ...]:
-        """The same where M = P + Q with P and Q symmetric and positive, up to a scaling of rows.
+        """`solve` for M = P + Q with P and Q symmetric and positive, up to a scaling of rows.
 
         Elimination then meets no small pivot.
         """

@@ -25,7 +25,7 @@ def has_forward_mode(fn: Callable[[PyTree], PyTree], at: PyTree) -> bool:
 
 
 def has_reverse_mode(fn: Callable[[PyTree], PyTree], at: PyTree) -> bool:
-    """The same for reverse mode."""
+    """Whether it has reverse derivatives there."""
     try:
         jax.eval_shape(lambda at: _reverse(fn, at), at)
     except NO_DERIVATIVE:

@@ -101,7 +101,7 @@ def check_result(solution: Solution) -> Solution:
 
 
 def check_batch_result(solution: Solution) -> Solution:
-    """The same for a solution with a leading axis for the series of a batch."""
+    """Raise if a series failed, naming the first. All arrays have a leading axis for the series."""
     failed = solution.result != RESULTS.successful
     if solution.result.is_traced():
         return _raise_at_run_time(solution, failed)
