@@ -280,7 +280,8 @@ class Rounding(AbstractAcceptance):
         dtype = self.sum_before.dtype
         residuals = jnp.where(evidence.counts[:, None], self._residuals(evidence), 0)
         scale = self._scale(evidence).astype(dtype)
-        scale = scale + jnp.finfo(dtype).tiny
+        # What is smaller than the smallest normal number is 0 to a CPU: so much a step may be off.
+        scale = scale + jnp.finfo(dtype).tiny / ROUNDINGS
         e = jnp.where(residuals == 0, 0, residuals / scale)
         sums = self.sum_before[None] + self.linear_scan.sums(e)
         t = self.steps_before + 1 + jnp.arange(len(e))
@@ -370,16 +371,16 @@ class _Measured(eqx.Module):
 
 def only_if(
     wanted: Bool[Array, ""],
-    compute: Callable[[Evidence], Values],
-    evidence: Evidence,
+    compute: Callable[[Any], Values],
+    operands: PyTree,
     otherwise: Values,
 ) -> Values:
-    """What `compute` returns where it is wanted.
+    """What `compute(operands)` returns where it is wanted.
 
     A loop of one turn or none. Under `vmap` a `cond` computes both branches for every series, a
     loop only runs while some series wants it.
     """
-    arrays, functions = eqx.partition(evidence, eqx.is_array)
+    arrays, functions = eqx.partition(operands, eqx.is_array)
 
     def turn(carry: tuple[Array, Values]) -> tuple[Array, Values]:
         # Bound to what the loop carries: else XLA moves all of it out of the loop, and computes it
@@ -387,7 +388,7 @@ def only_if(
         held = jax.lax.optimization_barrier((carry[0], arrays))[1]
         return varying_over(axes, (jnp.asarray(False), compute(eqx.combine(held, functions))))
 
-    axes = axes_of((arrays, wanted))
+    axes = axes_of((arrays, wanted, otherwise))
     start = varying_over(axes, (wanted, otherwise))
     return jax.lax.while_loop(lambda carry: carry[0], turn, start)[1]
 

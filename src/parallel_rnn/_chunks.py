@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype
+from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Iterate, Loop, shift
@@ -69,7 +69,7 @@ class Chunked(AbstractSolver):
             starts = self._next_starts(work, now.starts, work.rows(states[-1]), W)
             return varying_over(axes, dataclasses.replace(repaired, starts=starts))
 
-        axes = axes_of((window.s0, window.inputs, window.guess))
+        axes = axes_of(window)
         last = jax.lax.while_loop(goes_on, body, varying_over(axes, first()))
         return last.as_iterate(work)
 
@@ -272,11 +272,11 @@ class _Work(eqx.Module):
     def num_finite(self, states: Array) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
         everything = jnp.all(jnp.isfinite(states))  # in a tenth of the time
-        return jax.lax.cond(
-            everything,
-            lambda: jnp.asarray(self.length),
-            lambda: count_leading(self._finite(states)),
-        )
+
+        def count(states: Array) -> Int[Array, ""]:
+            return count_leading(self._finite(states))
+
+        return only_if(~everything, count, states, jnp.asarray(self.length))
 
     def _finite(self, states: Array) -> Bool[Array, " T"]:
         finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
@@ -342,16 +342,14 @@ def _repaired(
         lambda carry: ~carry[4].accepted & (carry[0] < work.size), turn, begin
     )
 
-    def at_joints() -> tuple[Verdict, Bool[Array, ""]]:
+    def at_joints(states: Array) -> tuple[Verdict, Bool[Array, ""]]:
         """A repair that came to the end changed the ends, so their joints are judged anew."""
         new, verdict, _ = work.judge(rule, start, zero, from_ends(states), states[0], ~no)
         place = jnp.minimum(verdict.num_verified, work.num_chunks - 1)
         leads_nowhere = ~jnp.all(jnp.isfinite(work.rows(new)[place]))
-        return varying_over(axes, (verdict, leads_nowhere & ~verdict.accepted))
+        return verdict, leads_nowhere & ~verdict.accepted
 
-    verdict, leads_nowhere = jax.lax.cond(
-        verdict.accepted, lambda: varying_over(axes, (verdict, no)), at_joints
-    )
+    verdict, leads_nowhere = only_if(~verdict.accepted, at_joints, states, (verdict, no))
     num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
     num_finite = work.num_finite(states)
     hopeless = leads_nowhere | (num_finite < num_verified)

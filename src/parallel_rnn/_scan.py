@@ -17,7 +17,7 @@ from ._explicit import left_to_compiler, spec_of, specs_over_time, type_of_one
 from ._methods import QuasiDEER
 from ._order import in_scan_order
 from ._solution import Solution, check_result
-from ._solve import Options, one_input, solve_checked, specs_of_solution
+from ._solve import Options, axes_of_function, one_input, solve_checked, specs_of_solution
 from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs
@@ -113,7 +113,8 @@ def _scan(f, init, xs, length, unroll, split_transpose, options) -> Solution:
 
 
 def _solve_carries(f, init, xs, length, unroll, split_transpose, options) -> Solution:
-    init, xs = varying_over(axes_of((init, xs)), (init, xs))
+    axes = axes_of((init, xs)) | axes_of_function(f, init, xs)
+    init, xs = varying_over(axes, (init, xs))
     body = trace_body(f, init, one_input(xs))
     check_guess(options.guess, "init", types_of(body.init), length)
     state = body.part("state", body.init)

@@ -19,8 +19,9 @@ class RESULTS(eqx.Enumeration):
         "causes: `max_steps` is too small, or the recurrence is unstable, so that an undamped "
         "iteration needs about as many steps as the window is long. Try a shorter window "
         "(`window=100`), the dense Jacobian (`solver=DEER()`), or `max_steps=None`, which is "
-        "enough for every undamped solver. A damped solver (`ELK`, `QuasiELK`) may need a smaller "
-        "`damping`. `fallback=Sequential()` finishes the rest of the sequence step by step."
+        "enough for every undamped solver. With `chunk`, take longer chunks or leave it out. A "
+        "damped solver (`ELK`, `QuasiELK`) may need a smaller `damping`. `fallback=Sequential()` "
+        "finishes the rest of the sequence step by step."
     )
     tolerance_unreachable = (
         "The residuals are down to the rounding of the states, but not to what is accepted, and "

@@ -31,7 +31,7 @@ from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
 from ._values import check_flag
-from ._varying import axes_of, varying_over
+from ._varying import axes_of, in_shard_map, varying_over
 from ._window import Sequence, Windows, solve_windows, window_length
 
 
@@ -94,7 +94,7 @@ def solve(
       chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
-      In chunks it is the number of chunks, which is always enough.
+      In chunks it is the number of chunks, which is always enough; one sweep is always made.
     - `adjoint`: how the answer is differentiated.
     - `fallback`: `Sequential()` finishes a window that ran out of iterations, from its last
       verified state on. Under `vmap` it runs for all series.
@@ -166,6 +166,18 @@ def solve_checked(
     return left_to_compiler(run, f, s0, xs, valid_length, options, specs=specs)
 
 
+def axes_of_function(f: Callable, s0: State, xs: Inputs) -> frozenset[Any]:
+    """The axes of a `jax.shard_map` over which what `f` closes over varies."""
+    if not in_shard_map():
+        return frozenset()
+    try:
+        return axes_of(
+            jax.eval_shape(lambda s, x: jax.tree.map(jnp.asarray, f(s, x)), s0, one_input(xs))
+        )
+    except Exception:
+        return frozenset()  # the check of `f` knows what to say
+
+
 def specs_of_solution(counts: PartitionSpec, value: PyTree) -> Any:
     """How a `Solution` is sharded, for `left_to_compiler`: its value, and all else."""
     prefix: Any = counts
@@ -181,7 +193,7 @@ def _solve(
     options: Options,
 ) -> Solution:
     guess = None if isinstance(options.guess, str) else options.guess
-    axes = axes_of((s0, xs, guess))
+    axes = axes_of((s0, xs, guess)) | axes_of_function(f, s0, xs)
     s0, xs = varying_over(axes, (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
     solver = in_chunks(options.solver, options.chunk, length)

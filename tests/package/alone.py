@@ -149,6 +149,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"guess": jnp.zeros((8, 2))},
     {"adjoint": ImplicitAdjoint(AssociativeScan())},
     {"adjoint": IteratedAdjoint()},
+    {"chunk": 3},
 )
 for options in OPTIONS:
     ours = sharded(
@@ -156,6 +157,16 @@ for options in OPTIONS:
         True,
     )
     same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), wanted)
+
+# Only what f closes over is another on every device.
+weights = jnp.stack([W, 0.5 * W])
+alone = jax.shard_map(
+    lambda w: by_scan(plain, QuasiDEER(), w[0], START, INPUTS)[None],
+    mesh=jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
+    in_specs=P("batch"),
+    out_specs=P("batch"),
+)
+same(alone(weights), jax.vmap(lambda w: by_lax(plain, w, START, INPUTS))(weights))
 
 # What does not work there says so, and the sentence names what does.
 unrolled = sharded(

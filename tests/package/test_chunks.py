@@ -139,6 +139,17 @@ def test_what_overflows_is_told():
     assert 120 <= solution.stats["num_verified"] < 128
 
 
+def test_numbers_near_the_smallest_at_a_joint():
+    """They are off by no more than that number, and grow to what the start says."""
+    changes = {10: 2.0, 30: 1e-20, 31: 1e-18, 60: 1e18, 61: 1e20}
+    xs = jnp.ones(75, jnp.float32)
+    for step, factor in changes.items():
+        xs = xs.at[step].set(factor)
+    s0 = jnp.asarray([3.0], jnp.float32)
+    value = solve(lambda s, x: s * x, s0, xs, Jacobi(), chunk=25).value
+    assert largest_difference(value, reference(lambda s, x: s * x, s0, xs)) < 1e-5
+
+
 @pytest.mark.parametrize("adjoint", [ImplicitAdjoint(), IteratedAdjoint()])
 def test_gradients(adjoint):
     f, s0, xs = pair(50)
