@@ -30,9 +30,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
-from ._flat import FlatRecurrence
 from ._iterate import Iterate, Loop, shift
-from ._linear_scan import linear_scan_or_default, platform
+from ._linear_scan import keep_where, linear_scan_or_default, platform
 from ._matrices import structure_of
 from ._methods import AbstractNewton
 from ._solution import RESULTS
@@ -80,7 +79,7 @@ class Chunked(AbstractSolver):
         joints = jnp.concatenate([starts[1:], ends[-1:]])
         num_right = count_leading(jnp.all(joints == ends, axis=1))
         linear_scan = linear_scan_or_default(self.solver.linear_scan)
-        return shift(work.s0, linear_scan.newton_step(W, ends, joints, num_right))
+        return shift(work.window.s0, linear_scan.newton_step(W, ends, joints, num_right))
 
     def has_tolerance(self) -> bool:
         """Whether the user says how large a residual may be."""
@@ -138,21 +137,18 @@ class _Work(eqx.Module):
     """A window as K chunks: step c of all chunks stands together.
 
     The states of one such step are (K, D), or (D, K) where `axis` is -1: on a CPU, where operations
-    on neighbouring numbers are the fast ones. So are the inputs `xs`, behind their
-    leading axis C. Rows are (K, D) everywhere. Steps from `valid_length` on keep the state.
+    on neighbouring numbers are the fast ones. So are the inputs `xs`, behind their leading axis C.
+    Rows are (K, D) everywhere. Steps that are padding keep the state.
     """
 
-    recurrence: FlatRecurrence
-    s0: Float[Array, " D"]
-    guess: Float[Array, "T D"]
+    window: Window
     xs: PyTree
-    valid_length: Int[Array, ""]
     size: int = eqx.field(static=True)
     axis: int = eqx.field(static=True)
 
     @property
     def length(self) -> int:
-        return len(self.guess)
+        return len(self.window.guess)
 
     @property
     def num_chunks(self) -> int:
@@ -166,7 +162,7 @@ class _Work(eqx.Module):
 
     def counts(self, c: Int[Array, ""]) -> Bool[Array, " K"]:
         """Which chunks have a step c that is no padding."""
-        return jnp.arange(self.num_chunks) * self.size + c < self.valid_length
+        return jnp.arange(self.num_chunks) * self.size + c < self.window.valid_length
 
     def step(self, c: Int[Array, ""], s: Array, x: PyTree) -> Array:
         new = self.all_steps(s, x)
@@ -181,11 +177,11 @@ class _Work(eqx.Module):
         transposed. So vectors that f closes over are given to each chunk.
         """
         if self.axis == 0:
-            return jax.vmap(self.recurrence.step)(s, x)
+            return jax.vmap(self.window.recurrence.step)(s, x)
         is_vector = jax.tree.map(
-            lambda a: a.ndim == 1 and eqx.is_inexact_array(a), self.recurrence.step
+            lambda a: a.ndim == 1 and eqx.is_inexact_array(a), self.window.recurrence.step
         )
-        vectors, rest = eqx.partition(self.recurrence.step, is_vector)
+        vectors, rest = eqx.partition(self.window.recurrence.step, is_vector)
         vectors = jax.tree.map(
             lambda a: jnp.broadcast_to(a[:, None], (a.size, self.num_chunks)), vectors
         )
@@ -213,8 +209,8 @@ class _Work(eqx.Module):
         first = max(0, self.size - WARM_UP)
         begin = jnp.arange(self.num_chunks) * self.size + first
         begin = jnp.minimum(begin, self.length - 1)
-        _, ends = self.along(shift(self.s0, self.guess)[begin], first)
-        return shift(self.s0, self.rows(ends))
+        _, ends = self.along(shift(self.window.s0, self.window.guess)[begin], first)
+        return shift(self.window.s0, self.rows(ends))
 
     def sweep(self, starts: Float[Array, "K D"]) -> Array:
         return self.along(starts)[0]
@@ -226,12 +222,11 @@ class _Work(eqx.Module):
 
         def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
             x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
-            inputs = self.recurrence.project_all(x)
-            values, A = solver.transition.linearise(self.recurrence, s, inputs, number)
+            inputs = self.window.recurrence.project_all(x)
+            values, A = solver.transition.linearise(self.window.recurrence, s, inputs, number)
             counts = self.counts(c)
             identity = structure_of(A, s).identity_like(A)
-            keep = counts.reshape(-1, *[1] * (A.ndim - 1))
-            return jnp.where(counts[:, None], values, s), jnp.where(keep, A, identity)
+            return keep_where(counts, values, s), keep_where(counts, A, identity)
 
         def turn(carry: tuple[Array, Jacobians], element: PyTree) -> tuple[PyTree, Array]:
             s, W = carry
@@ -281,12 +276,12 @@ class _Work(eqx.Module):
     def _finite(self, states: Array) -> Bool[Array, " T"]:
         finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
         finite = finite.T.reshape(-1)[: self.length]
-        return finite | (jnp.arange(self.length) >= self.valid_length)
+        return finite | (jnp.arange(self.length) >= self.window.valid_length)
 
     def in_order(self, states: Array) -> Float[Array, "T D"]:
         """All states, one step after another."""
         by_chunk = jnp.moveaxis(states, -1 if self.axis == -1 else 1, 0)
-        return by_chunk.reshape(-1, self.s0.size)[: self.length]
+        return by_chunk.reshape(-1, self.window.s0.size)[: self.length]
 
 
 def _arranged(window: Window, size: int) -> _Work:
@@ -304,10 +299,10 @@ def _arranged(window: Window, size: int) -> _Work:
             # Padding repeats the last input; no state depends on it.
             leaf = leaf[jnp.minimum(jnp.arange(num_chunks * size), length - 1)]
         chunks = leaf.reshape(num_chunks, size, *leaf.shape[1:])
-        return jnp.moveaxis(chunks, 0, -1) if axis == -1 else jnp.moveaxis(chunks, 0, 1)
+        return jnp.moveaxis(chunks, 0, -1 if axis == -1 else 1)
 
     xs = jax.tree.map(cut, window.inputs)
-    return _Work(window.recurrence, window.s0, window.guess, xs, window.valid_length, size, axis)
+    return _Work(window, xs, size, axis)
 
 
 def _repaired(
@@ -331,7 +326,7 @@ def _repaired(
         return varying_over(axes, (c + 1, new, states, memory, verdict))
 
     def from_ends(states: Array) -> Array:
-        return work.side_by_side(shift(work.s0, work.rows(states[-1])))
+        return work.side_by_side(shift(work.window.s0, work.rows(states[-1])))
 
     zero = jnp.zeros((), int)
     axes = axes_of((states, work))
