@@ -22,6 +22,7 @@ sweeps are always enough.
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -30,6 +31,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
+from ._in_place import while_writing
 from ._iterate import Iterate, Loop, shift
 from ._linear_scan import keep_where, linear_scan_or_default, platform
 from ._matrices import structure_of
@@ -53,24 +55,29 @@ class Chunked(AbstractSolver):
         work = _arranged(window, self.size)
         rule = self.solver.acceptance(window, recent=1)
 
-        def first() -> _Progress:
-            states = work.sweep(work.warmed_up_starts())
-            residual = jnp.full((), jnp.inf, accumulation_dtype(window.guess.dtype))
-            trace = loop.write(loop.empty_trace(window.guess), 0, window.guess, residual)
-            return _repaired(work, rule, states, jnp.ones((), int), trace, loop)
-
-        def goes_on(now: _Progress) -> Bool[Array, ""]:
+        def goes_on(n: Int[Array, ""], now: _Progress) -> Bool[Array, ""]:
+            del n
             return ~now.done & (now.num_sweeps < max_steps)
 
-        def body(now: _Progress) -> _Progress:
-            states, W = work.sweep_with_products(self.solver, now.starts, now.num_sweeps)
-            repaired = _repaired(work, rule, states, now.num_sweeps + 1, now.trace, loop)
-            starts = self._next_starts(work, now.starts, work.rows(states[-1]), W)
-            return varying_over(axes, dataclasses.replace(repaired, starts=starts))
+        def turn(
+            n: Int[Array, ""], states: Array, now: _Progress, active: Bool[Array, ""]
+        ) -> tuple[Array, _Progress]:
+            del n
+            states, W = work.sweep_with_products(
+                self.solver, now.starts, now.num_sweeps, states, active
+            )
+            ends = work.ends(states)
+            number = now.num_sweeps + 1
+            states, repaired = _repaired(work, rule, states, number, now.trace, loop, active)
+            starts = self._next_starts(work, now.starts, ends, W)
+            return states, dataclasses.replace(repaired, starts=starts)
 
-        axes = axes_of(window)
-        last = jax.lax.while_loop(goes_on, body, varying_over(axes, first()))
-        return last.as_iterate(work)
+        states = work.sweep(work.warmed_up_starts())
+        residual = jnp.full((), jnp.inf, accumulation_dtype(window.guess.dtype))
+        trace = loop.write(loop.empty_trace(window.guess), 0, window.guess, residual)
+        first = _repaired(work, rule, states, jnp.ones((), int), trace, loop, jnp.asarray(True))
+        states, last = while_writing(goes_on, turn, *first)
+        return last.as_iterate(work, states)
 
     def _next_starts(
         self, work: "_Work", starts: Float[Array, "K D"], ends: Float[Array, "K D"], W: Jacobians
@@ -106,7 +113,6 @@ class _Progress(eqx.Module):
     `starts` are those of the next sweep. `num_finite` steps lead to a finite state.
     """
 
-    states: Array
     starts: Float[Array, "K D"]
     verdict: Verdict
     num_finite: Int[Array, ""]
@@ -114,12 +120,12 @@ class _Progress(eqx.Module):
     num_sweeps: Int[Array, ""]
     trace: PyTree
 
-    def as_iterate(self, work: "_Work") -> Iterate:
+    def as_iterate(self, work: "_Work", states: Array) -> Iterate:
         all_finite = self.num_finite == work.length
         accepted = self.verdict.accepted & all_finite
         ended = RESULTS.where(self.done, RESULTS.nonfinite_state, RESULTS.max_steps_reached)
         return Iterate(
-            states=work.in_order(self.states),
+            states=work.in_order(states),
             num_steps=self.num_sweeps,
             done=jnp.asarray(True),
             result=RESULTS.where(accepted, RESULTS.successful, ended),
@@ -134,11 +140,12 @@ class _Progress(eqx.Module):
 
 
 class _Work(eqx.Module):
-    """A window as K chunks: step c of all chunks stands together.
+    """A window as K chunks, whose steps of the same number are taken together.
 
     The states of one such step are (K, D), or (D, K) where `axis` is -1: on a CPU, where operations
-    on neighbouring numbers are the fast ones. So are the inputs `xs`, behind their leading axis C.
-    Rows are (K, D) everywhere. Steps that are padding keep the state.
+    on neighbouring numbers are the fast ones. Those of all steps are (C, D, K) then, and (K, C, D)
+    else, which is their order in time: nothing has to be moved. So are the inputs `xs`. Rows are
+    (K, D) everywhere. Steps that are padding keep the state.
     """
 
     window: Window
@@ -191,34 +198,66 @@ class _Work(eqx.Module):
 
         return jax.vmap(step, -1, -1)(vectors, s, x)
 
-    def along(self, starts: Float[Array, "K D"], first: int = 0) -> tuple[Array, Array]:
-        """The states of the steps from number `first` on, and the last of them."""
+    @property
+    def time_axis(self) -> int:
+        return 0 if self.axis == -1 else 1
 
-        def turn(s: Array, element: PyTree) -> tuple[Array, Array]:
-            c, x = element
-            s = self.step(c, s, x)
-            return s, s
+    def at(self, arrays: PyTree, c: Int[Array, ""] | int) -> PyTree:
+        """Step c of arrays that hold all steps."""
+        return jax.tree.map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, self.time_axis, False), arrays
+        )
 
-        c = jnp.arange(first, self.size)
-        elements = (c, jax.tree.map(lambda leaf: leaf[first:], self.xs))
-        last, states = jax.lax.scan(turn, self.side_by_side(starts), elements, len(c))
-        return states, last
+    def put(self, states: Array, s: Array, c: Int[Array, ""]) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(states, s, c, self.time_axis)
+
+    def empty(self, like: Array) -> Array:
+        """Room for the states of all steps."""
+        shape = list(like.shape)
+        shape.insert(self.time_axis, self.size)
+        return jnp.zeros(shape, like.dtype)
+
+    def ends(self, states: Array) -> Float[Array, "K D"]:
+        return self.rows(self.at(states, self.size - 1))
 
     def warmed_up_starts(self) -> Float[Array, "K D"]:
         """Where f leads from the guess over the last steps of the chunk before."""
         first = max(0, self.size - WARM_UP)
         begin = jnp.arange(self.num_chunks) * self.size + first
         begin = jnp.minimum(begin, self.length - 1)
-        _, ends = self.along(shift(self.window.s0, self.window.guess)[begin], first)
+        starts = self.side_by_side(shift(self.window.s0, self.window.guess)[begin])
+
+        def turn(c: Int[Array, ""], s: Array) -> Array:
+            return self.step(c, s, self.at(self.xs, c))
+
+        ends = self.loop(first, turn, starts)
         return shift(self.window.s0, self.rows(ends))
 
+    def loop(self, first: int, turn: Callable[[Array, PyTree], PyTree], start: PyTree) -> PyTree:
+        """`turn(c, carry)` for the steps from number `first` on."""
+        start = varying_over(axes_of((start, self.window, self.xs)), start)
+        return jax.lax.fori_loop(first, self.size, turn, start)
+
     def sweep(self, starts: Float[Array, "K D"]) -> Array:
-        return self.along(starts)[0]
+        """The states of all steps."""
+
+        def turn(c: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            s, states = carry
+            s = self.step(c, s, self.at(self.xs, c))
+            return s, self.put(states, s, c)
+
+        start = self.side_by_side(starts)
+        return self.loop(0, turn, (start, self.empty(start)))[1]
 
     def sweep_with_products(
-        self, solver: AbstractNewton, starts: Float[Array, "K D"], number: Int[Array, ""]
+        self,
+        solver: AbstractNewton,
+        starts: Float[Array, "K D"],
+        number: Int[Array, ""],
+        states: Array,
+        active: Bool[Array, ""],
     ) -> tuple[Array, Jacobians]:
-        """The states, and the product of the transitions along each chunk."""
+        """The states, if active, and the product of the transitions along each chunk."""
 
         def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
             x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
@@ -228,18 +267,18 @@ class _Work(eqx.Module):
             identity = structure_of(A, s).identity_like(A)
             return keep_where(counts, values, s), keep_where(counts, A, identity)
 
-        def turn(carry: tuple[Array, Jacobians], element: PyTree) -> tuple[PyTree, Array]:
-            s, W = carry
-            values, A = linearise(element[0], s, element[1])
-            return (values, structure_of(A, s).multiply(A, W)), self.side_by_side(values)
+        def turn(c: Array, carry: tuple[Array, Jacobians, Array]) -> tuple[Array, Jacobians, Array]:
+            s, W, states = carry
+            values, A = linearise(c, s, self.at(self.xs, c))
+            W = structure_of(A, s).multiply(A, W)
+            new = jnp.where(active, self.side_by_side(values), self.at(states, c))
+            return values, W, self.put(states, new, c)
 
-        c = jnp.arange(self.size)
-        x = jax.tree.map(lambda leaf: leaf[0], self.xs)
-        shape = jax.eval_shape(linearise, c[0], starts, x)[1]
+        zero = jnp.zeros((), int)
+        shape = jax.eval_shape(linearise, zero, starts, self.at(self.xs, zero))[1]
         A = jnp.zeros(shape.shape, shape.dtype)
-        start = (starts, structure_of(A, starts).identity_like(A))
-        carry = varying_over(axes_of((starts, self.xs)), start)
-        (_, W), states = jax.lax.scan(turn, carry, (c, self.xs), self.size)
+        W = structure_of(A, starts).identity_like(A)
+        _, W, states = self.loop(0, turn, (starts, W, states))
         return states, W
 
     def judge(
@@ -252,7 +291,7 @@ class _Work(eqx.Module):
         last: Bool[Array, ""],
     ) -> tuple[Array, Verdict, PyTree]:
         """Step c from the states `s`, and whether it leads to those that are there."""
-        x = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, 0, False), self.xs)
+        x = self.at(self.xs, c)
         new = self.step(c, s, x)
         # Nothing comes before the first chunk, which is right.
         counts = self.counts(c) & (jnp.arange(self.num_chunks) > 0)
@@ -275,12 +314,12 @@ class _Work(eqx.Module):
 
     def _finite(self, states: Array) -> Bool[Array, " T"]:
         finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
-        finite = finite.T.reshape(-1)[: self.length]
+        finite = (finite.T if self.axis == -1 else finite).reshape(-1)[: self.length]
         return finite | (jnp.arange(self.length) >= self.window.valid_length)
 
     def in_order(self, states: Array) -> Float[Array, "T D"]:
         """All states, one step after another."""
-        by_chunk = jnp.moveaxis(states, -1 if self.axis == -1 else 1, 0)
+        by_chunk = jnp.moveaxis(states, -1, 0) if self.axis == -1 else states
         return by_chunk.reshape(-1, self.window.s0.size)[: self.length]
 
 
@@ -299,7 +338,7 @@ def _arranged(window: Window, size: int) -> _Work:
             # Padding repeats the last input; no state depends on it.
             leaf = leaf[jnp.minimum(jnp.arange(num_chunks * size), length - 1)]
         chunks = leaf.reshape(num_chunks, size, *leaf.shape[1:])
-        return jnp.moveaxis(chunks, 0, -1 if axis == -1 else 1)
+        return jnp.moveaxis(chunks, 0, -1) if axis == -1 else chunks
 
     xs = jax.tree.map(cut, window.inputs)
     return _Work(window, xs, size, axis)
@@ -312,34 +351,38 @@ def _repaired(
     num_sweeps: Int[Array, ""],
     trace: PyTree,
     loop: Loop,
-) -> _Progress:
+    active: Bool[Array, ""],
+) -> tuple[Array, _Progress]:
     """Step on from the ends until the states that are there fit, and judge what that gives."""
-    start = rule.start(states.dtype)
     no = jnp.asarray(False)
-
-    def turn(carry: PyTree) -> PyTree:
-        c, s, states, memory, _ = carry
-        there = jax.lax.dynamic_index_in_dim(states, c, 0, False)
-        new, verdict, memory = work.judge(rule, memory, c, s, there, no)
-        kept = jnp.where(verdict.accepted, there, new)
-        states = jax.lax.dynamic_update_index_in_dim(states, kept, c, 0)
-        return varying_over(axes, (c + 1, new, states, memory, verdict))
+    zero = jnp.zeros((), int)
 
     def from_ends(states: Array) -> Array:
-        return work.side_by_side(shift(work.window.s0, work.rows(states[-1])))
+        return work.side_by_side(shift(work.window.s0, work.ends(states)))
 
-    zero = jnp.zeros((), int)
-    axes = axes_of((states, work))
-    unknown = jax.eval_shape(lambda s: work.judge(rule, start, zero, s, s, no)[1], states[0])
-    unknown = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), unknown)
-    begin = varying_over(axes, (zero, from_ends(states), states, start, unknown))
-    _, _, states, _, verdict = jax.lax.while_loop(
-        lambda carry: ~carry[4].accepted & (carry[0] < work.size), turn, begin
+    def goes_on(c: Int[Array, ""], carry: PyTree) -> Bool[Array, ""]:
+        return ~carry[2].accepted & (c < work.size)
+
+    def turn(
+        c: Int[Array, ""], states: Array, carry: PyTree, own: Bool[Array, ""]
+    ) -> tuple[Array, PyTree]:
+        s, memory, _ = carry
+        there = work.at(states, c)
+        new, verdict, memory = work.judge(rule, memory, c, s, there, no)
+        kept = jnp.where(verdict.accepted | ~own | ~active, there, new)
+        return work.put(states, kept, c), (new, memory, verdict)
+
+    start = rule.start(states.dtype)
+    unknown = jax.eval_shape(
+        lambda s: work.judge(rule, start, zero, s, s, no)[1], work.at(states, 0)
     )
+    unknown = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), unknown)
+    carry = (from_ends(states), start, unknown)
+    states, (_, _, verdict) = while_writing(goes_on, turn, states, carry)
 
     def at_joints(states: Array) -> tuple[Verdict, Bool[Array, ""]]:
         """A repair that came to the end changed the ends, so their joints are judged anew."""
-        new, verdict, _ = work.judge(rule, start, zero, from_ends(states), states[0], ~no)
+        new, verdict, _ = work.judge(rule, start, zero, from_ends(states), work.at(states, 0), ~no)
         place = jnp.minimum(verdict.num_verified, work.num_chunks - 1)
         leads_nowhere = ~jnp.all(jnp.isfinite(work.rows(new)[place]))
         return verdict, leads_nowhere & ~verdict.accepted
@@ -348,8 +391,7 @@ def _repaired(
     num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
     num_finite = work.num_finite(states)
     hopeless = leads_nowhere | (num_finite < num_verified)
-    return _Progress(
-        states=states,
+    return states, _Progress(
         starts=work.rows(from_ends(states)),
         verdict=dataclasses.replace(verdict, num_verified=num_verified),
         num_finite=num_finite,
