@@ -149,6 +149,18 @@ class AbstractAcceptance(eqx.Module):
     def judge(self, evidence: Evidence, memory: PyTree) -> tuple[Verdict, PyTree]:
         """Return the verdict on an iterate, and what to remember."""
 
+    @abc.abstractmethod
+    def errors(self, evidence: Evidence) -> Float[Array, "T D"]:
+        """The residuals, relative to what a step may be off; NaN where a residual is."""
+
+    @abc.abstractmethod
+    def fit(self, errors: Float[Array, "T D"]) -> Bool[Array, " T"]:
+        """Which steps have residuals that are small enough, each for itself."""
+
+    @abc.abstractmethod
+    def verdict(self, errors: Float[Array, "T D"]) -> Verdict:
+        """The verdict on steps with these errors."""
+
 
 class Tolerance(AbstractAcceptance):
     """A residual r of a state s is accepted where |r| <= atol + rtol |s|."""
@@ -160,35 +172,37 @@ class Tolerance(AbstractAcceptance):
         return jnp.zeros((), int), jnp.asarray(jnp.inf, accumulation_dtype(dtype))
 
     def judge(self, evidence, memory):
-        error = jnp.where(evidence.counts, self._error(evidence), 0)
-        error = error.astype(accumulation_dtype(error.dtype))
-        num_verified = count_leading(error <= 1)
-        residual = worst(error)
-        no_better = (num_verified <= memory[0]) & (residual >= memory[1])
+        found = self.verdict(self.errors(evidence))
+        no_better = (found.num_verified <= memory[0]) & (found.residual >= memory[1])
         at_floor = only_if(
             evidence.last | no_better,
             lambda evidence: jnp.all(_is_rounding(evidence) | ~evidence.counts),
             evidence,
             jnp.asarray(False),
         )
-        accepted = num_verified == len(error)
-        verdict = dataclasses.replace(
-            unknown_verdict(evidence.states),
-            accepted=accepted,
-            stalled=~accepted & at_floor & no_better,
-            at_floor=at_floor,
-            num_verified=num_verified,
-            num_frozen=num_verified,
-            residual=residual,
-        )
-        return verdict, (num_verified, residual)
+        stalled = ~found.accepted & at_floor & no_better
+        verdict = dataclasses.replace(found, stalled=stalled, at_floor=at_floor)
+        return verdict, (found.num_verified, found.residual)
 
-    def _error(self, evidence: Evidence) -> Float[Array, " T"]:
-        """The residual of each step, relative to what is accepted. Infinite where it is NaN."""
+    def errors(self, evidence):
         allowed = self.atol + self.rtol * jnp.abs(evidence.states)
         distance = jnp.abs(evidence.states - evidence.values)
         # 0/0 is a residual of zero, met by any tolerance: tolerances of 0 ask for exactness.
-        return worst(jnp.where(distance == 0, 0, distance / allowed), axis=1)
+        error = jnp.where((distance == 0) | ~evidence.counts[:, None], 0, distance / allowed)
+        return error.astype(accumulation_dtype(error.dtype))
+
+    def fit(self, errors):
+        return worst(errors, axis=1) <= 1
+
+    def verdict(self, errors):
+        num_verified = count_leading(self.fit(errors))
+        return dataclasses.replace(
+            unknown_verdict(errors),
+            accepted=num_verified == len(errors),
+            num_verified=num_verified,
+            num_frozen=num_verified,
+            residual=worst(errors),
+        )
 
 
 class Rounding(AbstractAcceptance):
@@ -199,7 +213,8 @@ class Rounding(AbstractAcceptance):
     - `floor_eps`: that of the coarsest type that f computes in.
     - `steps_before`, `sum_before`: how many steps of the sequence come before these, and the sum
       of their e: drift does not begin anew with every window.
-    - `recent`: how many rows the scale of a step looks back over; 1 where rows are no neighbours.
+    - `stride`: how many steps lie between one row and the next. Where they are no neighbours, the
+      scale of a step does not look back.
     """
 
     linear_scan: AbstractLinearScan
@@ -207,7 +222,7 @@ class Rounding(AbstractAcceptance):
     floor_eps: float = eqx.field(static=True)
     steps_before: Int[Array, ""]
     sum_before: Float[Array, " D"]
-    recent: int = eqx.field(static=True, default=RECENT)
+    stride: int = eqx.field(static=True, default=1)
 
     def start(self, dtype):
         del dtype
@@ -226,7 +241,7 @@ class Rounding(AbstractAcceptance):
             evidence,
             _Measured(num_exact, num_exact, nan, nan, self.sum_before),
         )
-        badness = jnp.maximum(found.roundings / ROUNDINGS, found.drift / DRIFT)
+        badness = _badness(found)
         accepted = jnp.maximum(num_exact, found.num_right) == length
         num_frozen = jnp.maximum(jnp.maximum(num_exact, found.num_good), memory.num_frozen)
         best, age = self._best(badness, guess, memory)
@@ -276,17 +291,38 @@ class Rounding(AbstractAcceptance):
     def _residuals(self, evidence: Evidence) -> Float[Array, "T D"]:
         return (evidence.values - evidence.states).astype(self.sum_before.dtype)
 
-    def _measure(self, evidence: Evidence) -> "_Measured":
+    def errors(self, evidence):
         dtype = self.sum_before.dtype
         residuals = jnp.where(evidence.counts[:, None], self._residuals(evidence), 0)
         scale = self._scale(evidence).astype(dtype)
         # What is smaller than the smallest normal number is 0 to a CPU: so much a step may be off.
         scale = scale + jnp.finfo(dtype).tiny / ROUNDINGS
-        e = jnp.where(residuals == 0, 0, residuals / scale)
+        return jnp.where(residuals == 0, 0, residuals / scale)
+
+    def fit(self, errors):
+        return worst(jnp.abs(errors), axis=1) <= ROUNDINGS
+
+    def verdict(self, errors):
+        found = self._sum_up(errors)
+        return dataclasses.replace(
+            unknown_verdict(errors),
+            accepted=found.num_right == len(errors),
+            num_verified=found.num_right,
+            num_frozen=found.num_good,
+            residual=_badness(found),
+            roundings=jnp.nan_to_num(found.roundings, posinf=jnp.inf),
+            drift=jnp.nan_to_num(found.drift, posinf=jnp.inf),
+            sum=found.sum,
+        )
+
+    def _measure(self, evidence: Evidence) -> "_Measured":
+        return self._sum_up(self.errors(evidence))
+
+    def _sum_up(self, e: Float[Array, "T D"]) -> "_Measured":
         sums = self.sum_before[None] + self.linear_scan.sums(e)
-        t = self.steps_before + 1 + jnp.arange(len(e))
+        t = self.steps_before + 1 + self.stride * jnp.arange(len(e))
         roundings = worst(jnp.abs(e), axis=1)
-        drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(dtype))
+        drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(e.dtype))
 
         def leading(part: float) -> Array:
             """Steps that stay within this part of what is accepted."""
@@ -307,7 +343,8 @@ class Rounding(AbstractAcceptance):
         left = jnp.maximum(moved, jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)
         rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
-        return _recent_max(rounding, left / jnp.abs(previous), self.recent)
+        recent = RECENT if self.stride == 1 else 1
+        return _recent_max(rounding, left / jnp.abs(previous), recent)
 
     def _best(
         self, badness: Float[Array, ""], guess: "_Estimate", memory: "_Memory"
@@ -367,6 +404,11 @@ class _Measured(eqx.Module):
     roundings: Float[Array, ""]
     drift: Float[Array, ""]
     sum: Float[Array, " D"]
+
+
+def _badness(found: _Measured) -> Float[Array, ""]:
+    """The worst of what was measured, relative to what is accepted."""
+    return jnp.maximum(found.roundings / ROUNDINGS, found.drift / DRIFT)
 
 
 def only_if(

@@ -10,9 +10,9 @@ joints between chunks are in doubt, and only their residuals are not 0. Three pa
 
 - **Warm-up.** Each start is where f leads from the guess over the last steps before the chunk.
 - **Sweep.** All chunks take their C steps.
-- **Repair.** All chunks step on from the ends of the chunks before them, until a step leads so near
-  the states that are there that the acceptance calls all K residuals right. Where f forgets, that
-  is the first step, and checking costs next to nothing.
+- **Repair.** All chunks step on from the ends of the chunks before them, each until a step leads so
+  near the state that is there that the acceptance calls the residual right. Where f forgets, that
+  is one of the first steps, and checking costs next to nothing.
 
 Where a repair comes to the end of the chunks, the starts follow from the linear recurrence of the
 ends, y_k = F(y_{k-1}) + W_k (change of y_{k-1}), with W_k the product of the solver's transitions
@@ -53,7 +53,7 @@ class Chunked(AbstractSolver):
 
     def run(self, window, max_steps, loop):
         work = _arranged(window, self.size)
-        rule = self.solver.acceptance(window, recent=1)
+        rule = self.solver.acceptance(window, self.size)
 
         def goes_on(n: Int[Array, ""], now: _Progress) -> Bool[Array, ""]:
             del n
@@ -281,16 +281,8 @@ class _Work(eqx.Module):
         _, W, states = self.loop(0, turn, (starts, W, states))
         return states, W
 
-    def judge(
-        self,
-        rule: AbstractAcceptance,
-        memory: PyTree,
-        c: Int[Array, ""],
-        s: Array,
-        there: Array,
-        last: Bool[Array, ""],
-    ) -> tuple[Array, Verdict, PyTree]:
-        """Step c from the states `s`, and whether it leads to those that are there."""
+    def evidence(self, c: Int[Array, ""], s: Array, there: Array) -> tuple[Array, Evidence]:
+        """Step c from the states `s`, and what it tells of the states that are there."""
         x = self.at(self.xs, c)
         new = self.step(c, s, x)
         # Nothing comes before the first chunk, which is right.
@@ -300,8 +292,7 @@ class _Work(eqx.Module):
             return self.rows(self.step(c, self.side_by_side(previous), x))
 
         rows = (self.rows(s), self.rows(there), self.rows(new))
-        evidence = Evidence(*rows, counts, c + 1, last, evaluate)
-        return new, *rule.judge(evidence, memory)
+        return new, Evidence(*rows, counts, c + 1, jnp.asarray(True), evaluate)
 
     def num_finite(self, states: Array) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
@@ -353,46 +344,39 @@ def _repaired(
     loop: Loop,
     active: Bool[Array, ""],
 ) -> tuple[Array, _Progress]:
-    """Step on from the ends until the states that are there fit, and judge what that gives."""
-    no = jnp.asarray(False)
-    zero = jnp.zeros((), int)
+    """Step on from the ends until the states that are there fit, and judge what that gives.
 
-    def from_ends(states: Array) -> Array:
-        return work.side_by_side(shift(work.window.s0, work.ends(states)))
+    Each chunk is open until a step leads to what is there. Up to that step its states are new; what
+    it was off by there is all that its states are off. The first chunk that stays open has the
+    states that follow from right ones, whatever they are.
+    """
 
     def goes_on(c: Int[Array, ""], carry: PyTree) -> Bool[Array, ""]:
-        return ~carry[2].accepted & (c < work.size)
+        return jnp.any(carry[1]) & (c < work.size)
 
     def turn(
         c: Int[Array, ""], states: Array, carry: PyTree, own: Bool[Array, ""]
     ) -> tuple[Array, PyTree]:
-        s, memory, _ = carry
+        s, is_open, errors = carry
         there = work.at(states, c)
-        new, verdict, memory = work.judge(rule, memory, c, s, there, no)
-        kept = jnp.where(verdict.accepted | ~own | ~active, there, new)
-        return work.put(states, kept, c), (new, memory, verdict)
+        new, evidence = work.evidence(c, s, there)
+        errors = keep_where(is_open, rule.errors(evidence), errors)
+        is_open = is_open & ~rule.fit(errors)
+        rows = keep_where(is_open & own & active, work.rows(new), work.rows(there))
+        return work.put(states, work.side_by_side(rows), c), (new, is_open, errors)
 
-    start = rule.start(states.dtype)
-    unknown = jax.eval_shape(
-        lambda s: work.judge(rule, start, zero, s, s, no)[1], work.at(states, 0)
-    )
-    unknown = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), unknown)
-    carry = (from_ends(states), start, unknown)
-    states, (_, _, verdict) = while_writing(goes_on, turn, states, carry)
-
-    def at_joints(states: Array) -> tuple[Verdict, Bool[Array, ""]]:
-        """A repair that came to the end changed the ends, so their joints are judged anew."""
-        new, verdict, _ = work.judge(rule, start, zero, from_ends(states), work.at(states, 0), ~no)
-        place = jnp.minimum(verdict.num_verified, work.num_chunks - 1)
-        leads_nowhere = ~jnp.all(jnp.isfinite(work.rows(new)[place]))
-        return verdict, leads_nowhere & ~verdict.accepted
-
-    verdict, leads_nowhere = only_if(~verdict.accepted, at_joints, states, (verdict, no))
-    num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
+    starts = shift(work.window.s0, work.ends(states))
+    is_open = jnp.arange(work.num_chunks) > 0
+    errors = jnp.zeros(starts.shape, accumulation_dtype(starts.dtype))
+    carry = (work.side_by_side(starts), is_open, errors)
+    states, (_, is_open, errors) = while_writing(goes_on, turn, states, carry)
+    verdict = rule.verdict(errors)
+    num_right = jnp.minimum(verdict.num_verified + 1, work.num_chunks) * work.size
     num_finite = work.num_finite(states)
-    hopeless = leads_nowhere | (num_finite < num_verified)
+    hopeless = num_finite < jnp.minimum(num_right, work.length)
+    num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
     return states, _Progress(
-        starts=work.rows(from_ends(states)),
+        starts=shift(work.window.s0, work.ends(states)),
         verdict=dataclasses.replace(verdict, num_verified=num_verified),
         num_finite=num_finite,
         done=verdict.accepted | hopeless,

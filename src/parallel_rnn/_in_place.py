@@ -50,7 +50,7 @@ def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple
         axes = jax.tree.map(lambda batched: 0 if batched else None, is_batched[0])
 
         def of_all(leaf: Array, batched: bool) -> Array:
-            return leaf if batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
+            return leaf if batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
 
         def some_goes_on(n: Array, carry: Carry) -> Array:
             return jnp.any(each_goes_on(n, carry))

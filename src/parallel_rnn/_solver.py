@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import (
-    RECENT,
     AbstractAcceptance,
     Rounding,
     Tolerance,
@@ -207,8 +206,8 @@ class AbstractIterative(AbstractSolver):
         """Whether the user says how large a residual may be."""
         return self.rtol is not None or self.atol is not None
 
-    def acceptance(self, window: Window, recent: int = RECENT) -> AbstractAcceptance:
-        """When the states of a window are right; `recent` is for `Rounding`."""
+    def acceptance(self, window: Window, stride: int = 1) -> AbstractAcceptance:
+        """When states of a window are right, those of every step or of one in `stride`."""
         dtype = window.guess.dtype
         if not self.has_tolerance():
             return Rounding(
@@ -217,7 +216,7 @@ class AbstractIterative(AbstractSolver):
                 window.recurrence.eps,
                 window.steps_before,
                 window.sum_before,
-                recent,
+                stride,
             )
         rtol, atol = TOLERANCES[jnp.dtype(dtype).name]
         return Tolerance(
