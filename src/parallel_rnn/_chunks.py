@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
-from ._in_place import while_writing
+from ._in_place import while_writing, write
 from ._iterate import Iterate, Loop, shift
 from ._linear_scan import keep_where, linear_scan_or_default, platform
 from ._matrices import structure_of
@@ -209,7 +209,7 @@ class _Work(eqx.Module):
         )
 
     def put(self, states: Array, s: Array, c: Int[Array, ""]) -> Array:
-        return jax.lax.dynamic_update_index_in_dim(states, s, c, self.time_axis)
+        return write(states, s, c, self.time_axis)
 
     def empty(self, like: Array) -> Array:
         """Room for the states of all steps."""

@@ -1,5 +1,6 @@
 """A loop that writes into a large array where it stands, under `vmap` too."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -73,3 +74,28 @@ def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple
         return out, jax.tree.map(lambda _: True, out)
 
     return run(programs, array, carry)
+
+
+def write(array: Array, part: Array, index: Int[Array, ""], axis: int) -> Array:
+    """`array` with `part` at an index of an axis that the part lacks.
+
+    Under `vmap` JAX makes a scatter of this, which looks at every index. Where the index is the
+    same for all series it stays one slice.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def put(array: Array, part: Array, index: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(array, part, index, axis)
+
+    @put.def_vmap
+    def _(size: int, is_batched: list, array: Array, part: Array, index: Array):
+        array, part = (
+            leaf if batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
+            for leaf, batched in zip((array, part), is_batched, strict=False)
+        )
+        if is_batched[2]:
+            update = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=axis)
+            return jax.vmap(update)(array, part, index), True
+        return write(array, part, index, axis + 1), True
+
+    return put(array, part, index)
