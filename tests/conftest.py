@@ -8,6 +8,9 @@ import tempfile
 COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", COMPILED.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Several processes may test on one GPU. By default the first would take three quarters of it.
+if "XLA_PYTHON_CLIENT_MEM_FRACTION" not in os.environ:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import pytest
@@ -28,6 +31,17 @@ INSIDE = [
 INSIDE += ["_matrices", "_methods"]
 INSIDE += ["_linear_scan", "_solution", "_solver", "_transition", "_window", "cells"]
 install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--as-platform", help="compute here as on another platform, such as gpu")
+
+
+def pytest_configure(config):
+    """The linear scans, windows and layouts of another platform, tested without its devices."""
+    platform = config.getoption("--as-platform")
+    if platform is not None:
+        jax.default_backend = lambda: platform
 
 
 @pytest.fixture(autouse=True, scope="module")

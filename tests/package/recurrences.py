@@ -144,9 +144,26 @@ def largest_difference(found: Any, wanted: Any) -> float:
     return float(np.max(differences))
 
 
+def assert_same_solution(found: Any, wanted: Any, atol: float = 1e-14) -> None:
+    """Two programs for one problem: what they count is equal, the states are so up to rounding.
+
+    Each may round f in a way of its own, so the last iteration of a window may be one more.
+    """
+    assert largest_difference(found.value, wanted.value) <= atol
+    assert found.result == wanted.result
+    counts = ("num_verified", "num_windows", "num_fallback")
+    assert [found.stats[key] for key in counts] == [wanted.stats[key] for key in counts]
+    further = abs(int(found.stats["num_steps"]) - int(wanted.stats["num_steps"]))
+    assert further <= found.stats["num_windows"]
+
+
 def temporary_bytes(function: Callable, *arguments: Any) -> int:
-    """Memory that the compiled function needs beside its arguments and its result."""
-    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    """Memory that the function needs beside its arguments and its result, compiled for the CPU.
+
+    Compilers for other devices add what their libraries work in, whatever the function holds.
+    """
+    with jax.default_device(jax.devices("cpu")[0]):
+        analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
     assert analysis is not None
     return analysis.temp_size_in_bytes
 

@@ -34,6 +34,7 @@ from recurrences import (
     temporary_bytes,
 )
 
+pytestmark = pytest.mark.device
 OPTIONS = [
     {"solver": solver, "adjoint": ImplicitAdjoint(recurrence, window), "window": window}
     for solver in (DEER(), QuasiDEER(), Sequential())

@@ -17,6 +17,7 @@ from parallel_rnn import (
     Solution,
     _advise,
     _pilot,
+    _window,
     advise,
     solve,
 )
@@ -149,10 +150,13 @@ def test_a_cell_with_blocks_is_tried_with_them():
     assert "QuasiDEER(transition=BlockDiagonal(2))" in str(advice)
 
 
-def test_a_wide_state_without_closed_form_is_tried_with_probes():
+@pytest.mark.parametrize("fits", [False, True])
+def test_a_wide_state_without_closed_form_is_tried_with_probes(monkeypatch, fits):
+    needed = _window.SHORTEST_WINDOW * DEER().numbers_per_step(100) * 8
+    monkeypatch.setattr(_pilot, "window_bytes", lambda: needed if fits else needed - 1)
     advice = advise(lambda s, x: 0.5 * s, jnp.zeros(100), jnp.ones((10, 100)), seconds=NO_TIME)
     assert "QuasiDEER(transition=StochasticDiagonal())" in str(advice)
-    assert not any(isinstance(candidate.solver, DEER) for candidate in advice.candidates)
+    assert any(isinstance(candidate.solver, DEER) for candidate in advice.candidates) == fits
 
 
 @pytest.mark.parametrize("length", [0, 1, 9])

@@ -11,6 +11,7 @@ from parallel_rnn.cells import GRUCell
 
 from recurrences import gru, largest_difference, reference
 
+pytestmark = pytest.mark.device
 LENGTH = 40
 LENGTHS = np.array([40, 0, 1, 17, 39])
 COUNTS = (np.arange(LENGTH) < LENGTHS[:, None])[..., None]
@@ -56,7 +57,8 @@ def test_every_series_takes_its_own_iterations():
     solution = solve_batch(cell, s0, xs)
     assert largest_difference(solution.value, all_by_scan(cell, s0, xs)) < 1e-10
     alone = [int(solve(cell, s, x).stats["num_steps"]) for s, x in zip(s0, xs, strict=True)]
-    assert solution.stats["num_steps"].tolist() == alone
+    # Another program may round f in another way, and end an iteration earlier or later.
+    assert np.abs(np.array(solution.stats["num_steps"]) - alone).max() <= 1
     assert len(set(alone)) > 2
 
 

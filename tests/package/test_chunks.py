@@ -23,6 +23,7 @@ from parallel_rnn import (
 
 from recurrences import (
     UNDAMPED,
+    assert_same_solution,
     cell_table,
     gru,
     largest_difference,
@@ -31,6 +32,7 @@ from recurrences import (
     temporary_bytes,
 )
 
+pytestmark = pytest.mark.device
 LENGTH = 123
 
 
@@ -72,10 +74,13 @@ def test_one_step_is_the_iteration_on_single_steps():
         del step, residual
         return states
 
-    traces = [
-        solve(cell, s0, xs, window=None, chunk=chunk, trace=states).trace for chunk in (1, None)
-    ]
-    assert jnp.array_equal(*traces, equal_nan=True)
+    chunks, steps = (
+        solve(cell, s0, xs, window=None, chunk=chunk, trace=states) for chunk in (1, None)
+    )
+    assert_same_solution(chunks, steps)
+    common = 1 + min(int(solution.stats["num_steps"]) for solution in (chunks, steps))
+    assert common > 5
+    assert largest_difference(chunks.trace[:common], steps.trace[:common]) < 1e-14
 
 
 def test_a_sweep_and_a_step_are_enough_where_f_forgets():
@@ -179,7 +184,7 @@ def test_lengths_order_guess_and_vmap():
     wanted = jax.vmap(lambda s, x: reference(cell, s, x))(s0, xs)
     assert largest_difference(at_once, wanted) < 1e-14
     guessed = solve(cell, s0[0], xs[0], chunk=12, guess=wanted[0])
-    assert guessed.ending == ENDINGS.exact
+    assert guessed.ending in (ENDINGS.exact, ENDINGS.rounding)
     assert guessed.stats["num_steps"] == 1
 
 

