@@ -126,8 +126,15 @@ class Program(eqx.Module):
 
 
 def closed(fn: Callable, *examples: Any) -> Program:
-    """The function as a program for arguments of these shapes, with the arrays it refers to."""
-    program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
+    """The function as a program for arguments of these shapes, with the arrays it refers to.
+
+    Its products have the precision of their type, where the user has chosen no other. A GPU would
+    multiply float32 with the ten bits of TF32, and a step that answers a small change with jumps
+    lets an iteration converge one step at a time.
+    """
+    chosen = jax.config.jax_default_matmul_precision
+    with jax.default_matmul_precision("highest" if chosen is None else chosen):
+        program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 

@@ -273,6 +273,28 @@ def test_callables_of_every_kind(make):
         assert largest_difference(jax.value_and_grad(total)(weight, ours), wanted) < 1e-10
 
 
+@pytest.mark.device
+def test_products_of_f_are_precise_unless_the_user_has_chosen():
+    """Ten bits in a product, TF32, cost QuasiDEER and DEER as many iterations as steps here."""
+    weight = 0.1 * jax.random.normal(jax.random.key(0), (64, 64), "float32")
+    s0, xs = jnp.zeros(64, "float32"), jax.random.normal(jax.random.key(1), (1000, 64), "float32")
+    seen = set()
+
+    def f(s, x):
+        seen.add(jax.config.jax_default_matmul_precision)
+        return jnp.tanh(weight @ s + x)
+
+    with jax.default_matmul_precision(None):
+        solution = solve(f, s0, xs, DEER(), window=None, throw=False)
+    assert solution.result == RESULTS.successful
+    assert solution.stats["num_steps"] < 20
+    assert "highest" in seen
+    seen.clear()
+    with jax.default_matmul_precision("tensorfloat32"):
+        solve(f, s0, xs, DEER(), throw=False, max_steps=1)
+    assert seen == {"tensorfloat32"}
+
+
 def test_the_same_dataclass_compiles_once():
     traces = 0
 
