@@ -121,7 +121,6 @@ def test_trace_changes_nothing(method):
         assert jnp.isnan(residual[i, last + 1 :]).all()
 
 
-@pytest.mark.device
 @every_method
 def test_batch_by_vmap(method):
     cell, _, _ = gru(4, 1)
