@@ -8,6 +8,7 @@ windows together; of several series the mean.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from jaxtyping import Array
 from experiments.datasets.parts import load, splits
 from experiments.harness.configuration import read_scale
 from experiments.harness.timing import compiled
-from experiments.problems.classifier import VARIANTS, evaluation
+from experiments.problems.classifier import evaluation
 from experiments.problems.trainer import (
     Settings,
     advance,
@@ -108,7 +109,7 @@ def test_update(benchmark, variant, group):
     given = (state.model, state.optimiser, *take(parts.training, order[-1]), None)
     programs = {}
     for name, tolerance in TOLERANCES.items():
-        evaluate = evaluation(VARIANTS[variant], tolerance, settings.window, group)
+        evaluate = evaluation(variant, replace(settings, tolerance=tolerance, group=group))
         update = compiled(updating(evaluate, settings.optimiser()), *given)
         programs[name] = partial(update, *given)
         num_steps = programs[name]()[2].num_steps

@@ -22,7 +22,7 @@ import pandas as pd
 from experiments.datasets.parts import Part
 from experiments.harness.command_line import experiment_parser, read_settings
 from experiments.harness.records import RunRecord, write_results
-from experiments.problems.classifier import VARIANTS, Classifier, evaluation, loss
+from experiments.problems.classifier import Classifier, evaluation, loss
 from experiments.problems.trainer import Settings, Watch
 from experiments.problems.training import checkpoints, train
 
@@ -32,7 +32,7 @@ EXACT, DIAGONAL = "quasi_deer", "quasi_deer_diagonal"
 
 def gradient_of(settings: Settings, variant: str) -> Callable[[Classifier, Part], Any]:
     """(model, batch) -> the gradient as a variant takes it."""
-    evaluate = evaluation(VARIANTS[variant], settings.tolerance, settings.window, settings.group)
+    evaluate = evaluation(variant, settings)
 
     @eqx.filter_jit
     def gradient(model: Classifier, batch: Part) -> Any:

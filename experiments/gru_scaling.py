@@ -10,6 +10,7 @@ compiled program and never run.
         --output results/fresh/cpu/gru_scaling/batch1_dim32.csv
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from experiments.harness import methods as registry
 from experiments.harness.command_line import experiment_parser, positive_int, read_settings
 from experiments.harness.memory import ProgramMemory, device_memory, program_memory
 from experiments.harness.outcome import (
@@ -34,7 +36,15 @@ from experiments.harness.outcome import (
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import Plan, interleaved, timed
-from experiments.problems.gru import METHODS, Rollout, cell_shapes, normal_inputs, untrained_gru
+from experiments.problems.gru import (
+    METHODS,
+    Method,
+    Rollout,
+    cell_shapes,
+    chunked,
+    normal_inputs,
+    untrained_gru,
+)
 
 EXPERIMENT = "gru_scaling"
 COLUMNS = (
@@ -77,8 +87,20 @@ class Settings:
     repetitions: int
     warmups: int
     tolerance: float
+    shortest_chunk: int
+    most_chunks: int
     memory_fraction: float
     cell_seconds: float | None
+
+    def chunk(self, length: int) -> int:
+        """The steps of a chunk of a sequence."""
+        return max(self.shortest_chunk, math.ceil(length / self.most_chunks))
+
+    def method(self, name: str, length: int) -> Method:
+        """How a method rolls out sequences of a length."""
+        if registry.METHODS[name].kind == registry.CHUNKED:
+            return chunked(name, self.chunk(length))
+        return METHODS[name]
 
 
 class Program(NamedTuple):
@@ -133,7 +155,7 @@ def build(settings: Settings, length: int, method: str) -> Program:
     def rollout(weights, inputs):
         cell = eqx.combine(weights, static)
         start = jnp.zeros((settings.batch, settings.dim), jnp.float32)
-        return METHODS[method](cell, start, inputs, settings.tolerance)
+        return settings.method(method, length)(cell, start, inputs, settings.tolerance)
 
     began = time.perf_counter()
     try:

@@ -22,7 +22,7 @@ from experiments.harness.command_line import experiment_parser, read_settings
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import compiled, timed
-from experiments.problems.classifier import VARIANTS, Classifier, evaluation
+from experiments.problems.classifier import Classifier, evaluation
 from experiments.problems.trainer import Update, clipped_adam, updating
 
 EXPERIMENT = "training_step"
@@ -44,6 +44,7 @@ class Settings:
     tolerance: float
     window: int | None
     group: int
+    chunk: int
     repetitions: int
     seed: int
 
@@ -60,7 +61,7 @@ def prepare(settings: Settings, variant: str) -> tuple[Callable[[], Update], flo
     """A call that makes the first update anew, and the seconds that it took to compile."""
     shape = settings.channels, settings.units, settings.layers, settings.classes
     model = Classifier(*shape, key=jax.random.key(settings.seed))
-    evaluate = evaluation(VARIANTS[variant], settings.tolerance, settings.window, settings.group)
+    evaluate = evaluation(variant, settings)
     optimiser = clipped_adam(settings.learning_rate, settings.largest_gradient)
     state = optimiser.init(eqx.filter(model, eqx.is_array))
     given = model, state, *random_batch(settings), None

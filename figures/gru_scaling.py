@@ -64,7 +64,7 @@ def total_memory(table: pd.DataFrame) -> pd.Series:
 # %%
 ROWS = {
     "time_s": "time [s]",
-    "num_steps": "Newton iterations",
+    "num_steps": "iterations, sweeps",
     "memory_mib": "memory [MiB]",
 }
 
@@ -119,7 +119,7 @@ def draw_column(column: np.ndarray, cells: pd.DataFrame, allowed: float) -> int:
                 draw_line(axes, method, curve)
         if len(missing):
             mark_unknown(time, method, missing, crossed)
-            if method != "sequential":  # it has no iterations
+            if method not in ("sequential", "best_scan"):  # they have no iterations
                 mark_unknown(iterations, method, missing, crossed)
             mark_needed(memory, method, missing, allowed)
             crossed += 1
@@ -144,7 +144,7 @@ def scale_axes(grid: np.ndarray, cross_rows: int) -> None:
 
 def draw(found: results.Found, batch: int) -> Figure:
     """The figure for one batch size."""
-    table = found.table.query("batch == @batch")
+    table = results.with_best_scan(found.table.query("batch == @batch"), ["dim", "length"])
     table = table.assign(memory_mib=total_memory(table))
     dims = sorted(table["dim"].unique())
     figure, grid = plt.subplots(

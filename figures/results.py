@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from experiments.harness.methods import LABELS as LABELS
+from experiments.reporting.quantities import with_best_scan as with_best_scan
 from experiments.reporting.results import Results, name_commit
 from experiments.reporting.results import rows as rows
 

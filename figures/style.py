@@ -39,9 +39,11 @@ class Look(NamedTuple):
 # Those of the methods that the pipeline came with, in the order in which figures show them.
 LOOKS: dict[str, tuple[str, str, Line]] = {
     "sequential": ("#000000", "s", "-"),
+    "best_scan": ("#767676", "H", (0, (6, 1))),
     "deer": ("#E69F00", "^", (0, (5, 1.5))),
     "windowed_deer": ("#7A4FBF", "h", (0, (3, 1))),
     "quasi_deer": ("#0072B2", "o", (0, (2, 1))),
+    "chunks": ("#C2123F", "*", (0, (12, 1))),
     "elk": ("#D55E00", "v", (0, (9, 1))),
     "quasi_elk": ("#009E73", "D", (0, (4, 1, 1, 1))),
     "scale_elk": ("#CC79A7", "P", (0, (6, 1, 1, 1, 1, 1))),
@@ -50,14 +52,16 @@ LOOKS: dict[str, tuple[str, str, Line]] = {
     "picard": ("#B09C00", ">", (0, (1, 2))),
     "inputs_first": ("#5F5F5F", "p", (0, (8, 2))),
     "windowed_quasi_deer": ("#8C510A", "d", (0, (2, 1, 1, 1))),
-    "block_quasi_deer": ("#44AA99", "*", (0, (7, 1, 1, 1))),
+    "block_quasi_deer": ("#44AA99", "8", (0, (7, 1, 1, 1))),
+    "inputs_first_unrolled": ("#A0A0A0", "+", (0, (8, 1, 2, 1))),
+    "dense_chunks": ("#7A1030", "x", (0, (5, 1, 1, 1, 1, 1))),
 }
 # Methods that are registered without a look of their own take these, one after another.
 SPARE: list[tuple[str, str, Line]] = [
-    ("#882255", "8", (0, (5, 1, 2, 1))),
-    ("#117733", "H", (0, (3, 2))),
-    ("#332288", "1", (0, (1, 3))),
-    ("#AA4466", "2", (0, (10, 2, 2, 2))),
+    ("#882255", "1", (0, (5, 1, 2, 1))),
+    ("#117733", "2", (0, (3, 2))),
+    ("#332288", "3", (0, (1, 3))),
+    ("#AA4466", "4", (0, (10, 2, 2, 2))),
 ]
 
 

@@ -15,8 +15,10 @@ SEQUENTIAL = "sequential"  # nothing: it goes step by step
 UNDAMPED = "undamped"  # nothing more
 DAMPED = "damped"  # a damping λ
 WINDOWED = "windowed"  # the length of a window
+CHUNKED = "chunked"  # the length of a chunk
+SCAN = "scan"  # nothing: another form of the sequential method, with the same answer
 SPECIAL = "special"  # something that the experiment that names it gives
-KINDS = (SEQUENTIAL, UNDAMPED, DAMPED, WINDOWED, SPECIAL)
+KINDS = (SEQUENTIAL, SCAN, UNDAMPED, DAMPED, WINDOWED, CHUNKED, SPECIAL)
 
 
 class Method(NamedTuple):
@@ -59,10 +61,16 @@ REGISTERED = (
     Method("scale_elk", "scale-ELK", SPECIAL, "parallel_rnn:ScaleELK"),
     Method("quasi_scale_elk", "quasi-scale-ELK", SPECIAL, "parallel_rnn:ScaleELK"),
     Method("clip_elk", "clip-ELK", SPECIAL, "parallel_rnn:ClipELK"),
-    Method("inputs_first", "sequential, inputs first", SPECIAL, None),
+    Method("inputs_first", "sequential, inputs first", SCAN, None),
+    Method("unrolled", "sequential, unrolled", SCAN, None),
+    Method("inputs_first_unrolled", "sequential, inputs first, unrolled", SCAN, None),
+    Method("chunks", "chunks", CHUNKED, "parallel_rnn:QuasiDEER"),
+    Method("dense_chunks", "chunks, dense", CHUNKED, "parallel_rnn:DEER"),
 )
 METHODS = {method.name: method for method in REGISTERED}
-LABELS = {method.name: method.label for method in REGISTERED}
+# What figures call the form of the sequential method that is the fastest in a cell.
+BEST_SCAN = "best_scan"
+LABELS = {method.name: method.label for method in REGISTERED} | {BEST_SCAN: "sequential, best form"}
 
 
 def selected(kinds_and_names: Iterable[str]) -> list[str]:

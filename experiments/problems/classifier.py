@@ -6,7 +6,7 @@ classifies the series. Other cells may stand for the GRU.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ import optax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from experiments.problems import scans
 from experiments.problems.predictions import predictions
 from parallel_rnn import (
     DEER,
@@ -23,6 +24,7 @@ from parallel_rnn import (
     AbstractSolver,
     DiagonalAdjoint,
     ImplicitAdjoint,
+    IteratedAdjoint,
     QuasiDEER,
     solve_batch,
 )
@@ -36,11 +38,14 @@ CELLS: dict[str, Callable[..., Any]] = {
     "liquid": LiquidCell,
 }
 
+# Differentiates the equation that the states solve, whatever found them.
+EXACT = ImplicitAdjoint()
+
 
 class Evaluated(NamedTuple):
     """The states of a recurrence for all series of a batch; iterations and success of each.
 
-    Sequential evaluation iterates nothing: 0.
+    Sequential evaluation iterates nothing: 0. In chunks an iteration is a sweep.
     """
 
     states: Float[Array, "B T D"]
@@ -136,65 +141,105 @@ def each_step(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return jax.vmap(jax.vmap(function))
 
 
-class Variant(NamedTuple):
-    """A way to train: the method, the gradient, and where the guess comes from.
+class Limits(Protocol):
+    """Settings that an evaluation depends on.
 
-    - `solver`: `None` evaluates one step after another by `jax.lax.scan`.
+    - `tolerance`: of the residuals, absolute and relative. `None` takes the default of the solver.
+    - `window`, `group`, `chunk`: as `solve_batch` takes them.
+    """
+
+    @property
+    def tolerance(self) -> float | None: ...
+    @property
+    def window(self) -> int | None: ...
+    @property
+    def group(self) -> int: ...
+    @property
+    def chunk(self) -> int: ...
+
+
+class Variant(NamedTuple):
+    """A way to train.
+
+    - `evaluation`: how it evaluates a recurrence under these limits.
     - `warm`: the guess is the solution when the series was last seen, else zeros.
     """
 
-    solver: Callable[..., AbstractSolver] | None
-    adjoint: AbstractAdjoint = ImplicitAdjoint()
+    evaluation: Callable[[Limits], Evaluation]
     warm: bool = False
 
 
+def stepped(form: str) -> Callable[[Limits], Evaluation]:
+    """One step after another in a form of `scans.FORMS`, differentiated by JAX."""
+
+    def evaluate(cell: Any, inputs: Float[Array, "B T D"], guess: Any = None) -> Evaluated:
+        del guess
+        start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
+        states = scans.roll_out(scans.FORMS[form], cell, start, jnp.swapaxes(inputs, 0, 1))
+        num_steps = jnp.zeros(len(inputs), int)
+        return Evaluated(jnp.swapaxes(states, 0, 1), num_steps, num_steps == 0)
+
+    return lambda _: evaluate
+
+
+def iterated(
+    solver: Callable[..., AbstractSolver], adjoint: AbstractAdjoint = EXACT
+) -> Callable[[Limits], Evaluation]:
+    """A method to the tolerance, from a guess."""
+
+    def under(limits: Limits) -> Evaluation:
+        chosen = solver(rtol=limits.tolerance, atol=limits.tolerance)
+        options = {"window": limits.window, "group": limits.group, "adjoint": adjoint}
+
+        def evaluate(cell: Any, inputs: Array, guess: Array | None) -> Evaluated:
+            return solved(
+                cell, inputs, chosen, guess="zeros" if guess is None else guess, **options
+            )
+
+        return evaluate
+
+    return under
+
+
+def in_chunks(limits: Limits) -> Evaluation:
+    """Quasi-DEER in chunks, by default options in all else but the gradient on a GPU.
+
+    The default of the gradient holds Jacobians there; this one is exact too and does not.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    adjoint = EXACT if on_cpu else IteratedAdjoint()
+    options = {"chunk": limits.chunk, "group": limits.group, "adjoint": adjoint}
+
+    def evaluate(cell: Any, inputs: Array, guess: Any = None) -> Evaluated:
+        del guess
+        return solved(cell, inputs, QuasiDEER(), **options)
+
+    return evaluate
+
+
+def solved(
+    cell: Any, inputs: Float[Array, "B T D"], solver: AbstractSolver, **options: Any
+) -> Evaluated:
+    """All series of the batch from a state of zeros, with these options of `solve_batch`."""
+    start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
+    found = solve_batch(cell, start, inputs, solver, throw=False, **options)
+    return Evaluated(found.value, found.stats["num_steps"], found.result == RESULTS.successful)
+
+
 VARIANTS = {
-    "sequential": Variant(None),
-    "deer": Variant(DEER),
-    "quasi_deer": Variant(QuasiDEER),
-    "deer_diagonal": Variant(DEER, DiagonalAdjoint()),
-    "quasi_deer_diagonal": Variant(QuasiDEER, DiagonalAdjoint()),
-    "quasi_deer_warm": Variant(QuasiDEER, warm=True),
+    **{form: Variant(stepped(form)) for form in scans.FORMS},
+    "deer": Variant(iterated(DEER)),
+    "quasi_deer": Variant(iterated(QuasiDEER)),
+    "chunks": Variant(in_chunks),
+    "deer_diagonal": Variant(iterated(DEER, DiagonalAdjoint())),
+    "quasi_deer_diagonal": Variant(iterated(QuasiDEER, DiagonalAdjoint())),
+    "quasi_deer_warm": Variant(iterated(QuasiDEER), warm=True),
 }
 
 
-def evaluation(
-    variant: Variant, tolerance: float | None, window: int | None, group: int
-) -> Evaluation:
-    """How a variant evaluates a recurrence.
-
-    **Arguments:**
-
-    - `tolerance`: of the residuals, absolute and relative. `None` takes the default of the solver.
-    - `window`, `group`: as `solve_batch` takes them.
-    """
-    if variant.solver is None:
-        return sequential
-    solver = variant.solver(rtol=tolerance, atol=tolerance)
-    options: dict[str, Any] = {"window": window, "group": group, "adjoint": variant.adjoint}
-
-    def parallel(cell: Any, inputs: Array, guess: Array | None) -> Evaluated:
-        start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
-        given = "zeros" if guess is None else guess
-        found = solve_batch(cell, start, inputs, solver, guess=given, throw=False, **options)
-        converged = found.result == RESULTS.successful
-        return Evaluated(found.value, found.stats["num_steps"], converged)
-
-    return parallel
-
-
-def sequential(cell: Any, inputs: Float[Array, "B T D"], guess: Any = None) -> Evaluated:
-    """All series of the batch advanced together, differentiated by JAX: the textbook's way."""
-    del guess
-
-    def step(states: Array, x: Array) -> tuple[Array, Array]:
-        states = jax.vmap(cell)(states, x)
-        return states, states
-
-    start = jnp.zeros((len(inputs), inputs.shape[2]), inputs.dtype)
-    states = jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))[1]
-    num_steps = jnp.zeros(len(inputs), int)
-    return Evaluated(jnp.swapaxes(states, 0, 1), num_steps, num_steps == 0)
+def evaluation(variant: str, limits: Limits) -> Evaluation:
+    """How a variant evaluates a recurrence."""
+    return VARIANTS[variant].evaluation(limits)
 
 
 class Seen(NamedTuple):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from experiments.harness import methods as registry
+from experiments.problems import scans
 from parallel_rnn import RESULTS, AbstractSolver, solve
 from parallel_rnn.cells import GRUCell
 
@@ -23,8 +24,8 @@ WHOLE_SEQUENCE: dict[str, Any] = {"guess": "zeros", "window": None}
 class Rollout(NamedTuple):
     """A trajectory and how it was found.
 
-    `num_steps` counts Newton iterations, the largest of the batch; it is `None` for
-    the sequential method, which has none.
+    `num_steps` counts Newton iterations, or sweeps of chunks, the largest of the batch; it is
+    `None` for the sequential method, which has none.
     """
 
     states: Float[Array, "time batch dim"]
@@ -56,17 +57,15 @@ def normal_inputs(
     return jax.random.normal(key, (length, batch, width), dtype=jnp.float32)
 
 
-def sequential(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
-    """One `jax.lax.scan` that advances the whole batch: the baseline of every comparison."""
-    del tolerance  # exact up to rounding
-    batch_step = over_batch(cell, len(start), in_axis=0, out_axis=0)
+def stepped(form: str) -> Method:
+    """One `jax.lax.scan` in a form of `scans.FORMS`, which advances the whole batch."""
 
-    def step(states, x):
-        states = batch_step(states, x)
-        return states, states
+    def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+        del tolerance  # exact up to rounding
+        states = scans.roll_out(scans.FORMS[form], cell, start, inputs)
+        return Rollout(states, None, jnp.array(True))
 
-    _, states = jax.lax.scan(step, start, inputs)
-    return Rollout(states, None, jnp.array(True))
+    return method
 
 
 def undamped(name: str) -> Method:
@@ -79,8 +78,22 @@ def undamped(name: str) -> Method:
     return method
 
 
+def chunked(name: str, chunk: int) -> Method:
+    """A registered method in chunks of so many steps, by default options in all else.
+
+    No tolerance is asked for: chunks hold the states to what rounding leaves of a step.
+    """
+
+    def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+        del tolerance
+        return newton(registry.METHODS[name].build(), cell, start, inputs, chunk=chunk)
+
+    return method
+
+
+# The methods that need a tolerance at most.
 METHODS: dict[str, Method] = {
-    registry.SEQUENTIAL: sequential,
+    **{name: stepped(name) for name in registry.selected([registry.SEQUENTIAL, registry.SCAN])},
     **{name: undamped(name) for name in registry.selected([registry.UNDAMPED])},
 }
 
@@ -95,23 +108,7 @@ def newton(
         converged = solution.result == RESULTS.successful
         return solution.value, solution.stats["num_steps"], converged
 
-    states, num_steps, converged = over_batch(one, len(start), in_axis=1, out_axis=(1, 0, 0))(
+    states, num_steps, converged = scans.over_batch(one, len(start), in_axis=1, out_axis=(1, 0, 0))(
         start, inputs
     )
     return Rollout(states, num_steps.max(), jnp.all(converged))
-
-
-def over_batch(function: Callable, size: int, in_axis: int, out_axis: Any) -> Callable:
-    """`function(state, x)` for every series of a batch, its second argument batched on `in_axis`.
-
-    A batch of one is computed without its axis, which costs a CPU up to a third more time.
-    """
-    if size > 1:
-        return jax.vmap(function, in_axes=(0, in_axis), out_axes=out_axis)
-
-    def only(state, x):
-        result = function(state[0], jnp.squeeze(x, in_axis))
-        axes = jax.tree.broadcast(out_axis, result)
-        return jax.tree.map(jnp.expand_dims, result, axes)
-
-    return only

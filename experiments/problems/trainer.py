@@ -45,6 +45,7 @@ class Settings:
     tolerance: float
     window: int | None
     group: int
+    chunk: int
 
     def optimiser(self) -> optax.GradientTransformation:
         """Adam after the gradient was cut to a norm, as in the paper."""
@@ -122,8 +123,7 @@ def classifying(evaluate: Evaluation) -> Callable:
 
 def compile_programs(settings: Settings, training: Part, state: State) -> Programs:
     """The programs of all runs with these settings."""
-    variant = VARIANTS[settings.variant]
-    evaluate = evaluation(variant, settings.tolerance, settings.window, settings.group)
+    evaluate = evaluation(settings.variant, settings)
     chosen = batches(settings, 0, 0, len(training.labels))[0]
     batch = take(training, chosen)
     guesses = None if state.seen is None else state.seen[chosen]

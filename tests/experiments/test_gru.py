@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import time
+from dataclasses import replace
 from itertools import product
 
 import jax
@@ -18,12 +19,29 @@ from experiments.harness.memory import device_memory, program_memory
 from experiments.harness.timing import Plan, interleaved, timed
 from experiments.problems import gru
 
-METHODS = ["sequential", "deer", "quasi_deer"]
+METHODS = ["sequential", "inputs_first", "unrolled", "inputs_first_unrolled"]
+METHODS += ["deer", "quasi_deer", "chunks"]
+SCANS = METHODS[:4]
+# A curve with the default of every setting but its grid.
+SETTINGS = gru_scaling.Settings(
+    batch=1,
+    dim=4,
+    lengths=(),
+    methods=(*METHODS,),
+    seeds=1,
+    repetitions=1,
+    warmups=1,
+    tolerance=1e-4,
+    shortest_chunk=200,
+    most_chunks=128,
+    memory_fraction=0.8,
+    cell_seconds=None,
+)
 
 
 def scaling(tmp_path, *extra, dim=3, lengths=("20",)):
     output = tmp_path / "curve.csv"
-    sizes = ["--batch", "2", "--dim", str(dim), "--lengths", *lengths]
+    sizes = ["--batch", "2", "--dim", str(dim), "--lengths", *lengths, "--shortest-chunk", "10"]
     counts = ["--seeds", "2", "--repetitions", "3"]
     gru_scaling.main([*sizes, *counts, *extra, "--output", str(output)])
     return pd.read_csv(output), json.loads(output.with_suffix(".json").read_text())
@@ -38,7 +56,7 @@ def test_methods_agree_with_sequential(method, length, batch, dim):
     cell = gru.untrained_gru(jax.random.key(0), dim, dim)
     inputs = gru.normal_inputs(jax.random.key(1), length, batch, dim)
     start = jnp.zeros((batch, dim), jnp.float32)
-    expected = gru.sequential(cell, start, inputs, 1e-6)
+    expected = gru.METHODS["sequential"](cell, start, inputs, 1e-6)
     found = gru.METHODS[method](cell, start, inputs, 1e-6)
     assert bool(found.converged)
     assert found.num_steps is not None and int(found.num_steps) <= length
@@ -46,7 +64,37 @@ def test_methods_agree_with_sequential(method, length, batch, dim):
     np.testing.assert_allclose(found.states, expected.states, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["inputs_first", "unrolled", "inputs_first_unrolled"])
+@pytest.mark.parametrize(("length", "batch"), [(1, 1), (21, 1), (21, 3)])
+def test_forms_of_the_scan_agree(method, length, batch):
+    cell = gru.untrained_gru(jax.random.key(0), 4, 4)
+    inputs = gru.normal_inputs(jax.random.key(1), length, batch, 4)
+    start = jnp.zeros((batch, 4), jnp.float32)
+    expected = gru.METHODS["sequential"](cell, start, inputs, 0.0)
+    found = gru.METHODS[method](cell, start, inputs, 0.0)
+    assert found.num_steps is None
+    np.testing.assert_allclose(found.states, expected.states, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["chunks", "dense_chunks"])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("chunk", [7, 50, 1000])
+def test_chunks_agree_with_sequential(method, batch, chunk):
+    cell = gru.untrained_gru(jax.random.key(0), 4, 4)
+    inputs = gru.normal_inputs(jax.random.key(1), 300, batch, 4)
+    start = jnp.zeros((batch, 4), jnp.float32)
+    expected = gru.METHODS["sequential"](cell, start, inputs, 0.0)
+    found = gru.chunked(method, chunk)(cell, start, inputs, 0.0)
+    assert bool(found.converged)
+    np.testing.assert_allclose(found.states, expected.states, atol=1e-5)
+
+
 # gru_scaling
+
+
+@pytest.mark.parametrize(("length", "chunk"), [(100, 200), (25_600, 200), (100_000, 782)])
+def test_chunks_get_longer_where_there_would_be_too_many(length, chunk):
+    assert SETTINGS.chunk(length) == chunk
 
 
 def test_scaling_writes_one_row_a_measurement(tmp_path):
@@ -57,9 +105,9 @@ def test_scaling_writes_one_row_a_measurement(tmp_path):
     assert set(table.status) == {"ok"}
     assert (table.time_s > 0).all() and (table.compile_time_s > 0).all()
     assert (table.max_abs_error < 1e-3).all()
-    newton = table[table.method != "sequential"]
-    assert newton.num_steps.between(1, newton.length).all()
-    assert table[table.method == "sequential"].num_steps.isna().all()
+    stepped = table.method.isin(SCANS)
+    assert table[~stepped].num_steps.between(1, table[~stepped].length).all()
+    assert table[stepped].num_steps.isna().all()
     assert record["seeds"] == [0, 1] and record["configuration"]["dim"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "curve.json"]
 
@@ -86,13 +134,13 @@ def test_cells_that_do_not_fit_are_never_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gru_scaling, "normal_inputs", fail)
     table, _ = scaling(tmp_path, "--memory-fraction", "1e-12")
-    assert list(table.status) == ["out of memory"] * 3
+    assert list(table.status) == ["out of memory"] * len(METHODS)
     assert table.time_s.isna().all() and table.seed.isna().all()
     assert (table.argument_memory_bytes > 0).all() and (table.output_memory_bytes > 0).all()
 
 
 def test_memory_is_known_before_anything_is_allocated():
-    settings = gru_scaling.Settings(16, 64, (), ("deer",), 1, 1, 1, 1e-4, 1e-9, None)
+    settings = replace(SETTINGS, batch=16, dim=64, memory_fraction=1e-9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     program = gru_scaling.build(settings, 10_000_000, "deer")
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -111,7 +159,7 @@ def test_failed_compilation_is_a_row(tmp_path, monkeypatch):
     table, _ = scaling(tmp_path)
     status = table.groupby("method").status.unique()
     assert list(status["deer"]) == ["compiling failed: the first line"]
-    assert list(status["quasi_deer"]) == list(status["sequential"]) == ["ok"]
+    assert all(list(status[name]) == ["ok"] for name in METHODS if name != "deer")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +185,9 @@ def test_failed_run_is_a_row(tmp_path, monkeypatch, message, status):
     rows = table[table.method == "deer"]
     assert list(rows.status) == [status]
     assert rows.time_s.isna().all()
-    assert len(table) == 1 + 12 and set(table[table.method != "deer"].status) == {"ok"}
+    assert len(table) == 1 + 6 * (len(METHODS) - 1) and set(
+        table[table.method != "deer"].status
+    ) == {"ok"}
 
 
 def test_unconverged_answers_are_marked(tmp_path, monkeypatch):
@@ -153,7 +203,7 @@ def test_unconverged_answers_are_marked(tmp_path, monkeypatch):
 
 def test_time_limit_cuts_repetitions_then_seeds(tmp_path):
     table, _ = scaling(tmp_path, "--cell-seconds", "1e-9")
-    assert list(table.seed) == [0] * 3 and list(table.repetition) == [0] * 3
+    assert set(table.seed) == set(table.repetition) == {0} and len(table) == len(METHODS)
 
 
 @pytest.mark.parametrize(
