@@ -54,7 +54,7 @@ def look(variant: str) -> dict:
 
 def label(variant: str) -> str:
     """A variant's name for a reader."""
-    name = style.METHODS[method_of(variant)].label
+    name = style.METHODS[method_of(variant)].label.replace(", ", ",\n")
     if variant.endswith("_diagonal"):
         return f"{name},\ndiagonal gradient"
     return f"{name},\nwarm start" if variant.endswith("_warm") else name
@@ -92,6 +92,11 @@ def draw_course(axes: Axes, table: pd.DataFrame, value: str) -> None:
 def variants(table: pd.DataFrame) -> list[str]:
     """The variants of a table, in its order."""
     return list(dict.fromkeys(table["variant"]))
+
+
+def iterating(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of variants that iterate; sequential evaluation has 0 iterations."""
+    return table[mean_iterations(table) > 0]
 
 
 def mean_iterations(table: pd.DataFrame) -> pd.Series:
@@ -172,32 +177,30 @@ def draw(found: results.Found, baselines: pd.DataFrame, steps: results.Found) ->
     run, step = found.records[0]["configuration"], steps.records[0]["configuration"]
     draw_course(grid[0, 0], epochs, "validation_accuracy")
     grid[0, 0].set(ylabel="validation accuracy", ylim=(0, 1))
-    parallel = updates.query("variant != 'sequential'")
-    draw_course(grid[0, 1], parallel, "iterations")
-    grid[0, 1].set(ylabel="Newton iterations", ylim=(0, None))
+    draw_course(grid[0, 1], iterating(updates), "iterations")
+    grid[0, 1].set(ylabel="iterations, sweeps", ylim=(0, None))
     draw_accuracies(grid[1, 0], epochs, baselines)
     draw_times(grid[1, 1], updates)
     grid[1, 1].set_title(_shape(run["dataset"], run), fontsize=7)
-    draw_times(grid[2, 0], steps.table)
+    compared = results.with_best_scan(steps.table, [], column="variant")
+    draw_times(grid[2, 0], compared)
     grid[2, 0].set_title(_shape("random data of EigenWorms' shape", step), fontsize=7)
-    steps_table = steps.table.assign(iterations=mean_iterations(steps.table))
-    draw_layers(grid[2, 1], steps_table)
+    draw_layers(grid[2, 1], iterating(compared))
     style.letter(grid.ravel())
-    methods = dict.fromkeys(map(method_of, updates["variant"]))
-    style.legend_above(figure, methods)
+    shown = {*map(method_of, [*updates["variant"], *compared["variant"]])}
+    style.legend_above(figure, [name for name in style.METHODS if name in shown])
     style.footer(figure, results.provenance(found.records))
     return figure
 
 
 def draw_layers(axes: Axes, table: pd.DataFrame) -> None:
-    """The iterations of each layer."""
+    """The iterations of each layer, or its sweeps in chunks."""
     columns = [name for name in table if name.startswith("num_steps_layer_")]
     layers = range(1, 1 + len(columns))
     for variant in variants(table):
-        if variant != "sequential":
-            own = results.rows(table, variant=variant)
-            axes.plot(layers, own[columns].mean(), **look(variant))
-    axes.set(xlabel="layer", ylabel="Newton iterations", ylim=(0, None))
+        own = results.rows(table, variant=variant)
+        axes.plot(layers, own[columns].mean(), **look(variant))
+    axes.set(xlabel="layer", ylabel="iterations, sweeps", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

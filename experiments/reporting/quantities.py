@@ -63,8 +63,8 @@ def with_best_scan(table: Table, cell: list[str], column: str = "method") -> Tab
     times = scans.groupby([*cell, column])["time_s"].median().rename("median_s").reset_index()
     best = times.loc[_smallest(times, cell, "median_s"), [*cell, column]]
     fastest = scans.merge(best).assign(**{column: methods.BEST_SCAN})
-    others = [name for name in SCANS if name != methods.SEQUENTIAL]
-    return pd.concat([table[~table[column].isin(others)], fastest], ignore_index=True)
+    plain, parallel = table[column] == methods.SEQUENTIAL, ~table[column].isin(SCANS)
+    return pd.concat([table[plain], fastest, table[parallel]], ignore_index=True)
 
 
 def _smallest(table: Table, cell: list[str], column: str) -> list[int]:
