@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.wide import inputs_first, problem, quasi_deer, sequential
+from experiments.wide import problem, solved, stepped
+from parallel_rnn import QuasiDEER
 
 from rounds import race, show
 
@@ -24,8 +25,9 @@ WANTED = {1024: 1.3, 2048: 2.0}
 @pytest.mark.parametrize("size", WANTED)
 def test_wide(benchmark, size):
     given = problem(size, LENGTH, seed=0)
-    functions = {"lax.scan": sequential, "inputs first": inputs_first}
-    functions |= {f"window {window}": quasi_deer(TOLERANCE, window) for window in WINDOWS}
+    functions = {"lax.scan": stepped("sequential"), "inputs first": stepped("inputs_first")}
+    solver = QuasiDEER(rtol=TOLERANCE, atol=TOLERANCE)
+    functions |= {f"window {window}": solved(solver, window=window) for window in WINDOWS}
     # The weights are arguments, no constants: XLA cannot work on them beforehand.
     programs = {name: partial(jax.jit(call), *given) for name, call in functions.items()}
     answer, *_, whole = (run() for run in programs.values())

@@ -4,7 +4,8 @@ Each cell stands in a small classifier of the watch recordings
 (`experiments.problems.watch_classifier`), which is trained by Adam on the people of the training
 part. The cell as it was drawn and as it was trained is then evaluated on one recording of a person
 it has not seen: by `jax.lax.scan`, and by the parallel methods, to a tolerance of the residuals.
-The whole sequence starts from a guess of zeros, a window from the state before it. A state of
+The whole sequence starts from a guess of zeros, a window from the state before it; chunks take
+the default of everything else, so that they go on to rounding. A state of
 several parts, such as (c, h) of an LSTM, is one vector to the methods; `block_quasi_deer` takes the
 blocks of the Jacobian that couple numbers at the same place of all parts.
 
@@ -33,7 +34,7 @@ from jaxtyping import Array, Float
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import Parts, divide, load
 from experiments.harness.command_line import experiment_parser, read_settings
-from experiments.harness.methods import METHODS, WINDOWED
+from experiments.harness.methods import CHUNKED, METHODS, WINDOWED
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, largest_difference
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
@@ -122,6 +123,7 @@ class Settings:
     tolerance: float
     max_steps: int
     window: int
+    chunk: int
     elk_damping: float
     quasi_elk_damping: float
     largest_elk_state: int
@@ -130,10 +132,10 @@ class Settings:
 
 
 class Method(NamedTuple):
-    """A solver, and the length of the windows; `None` for the whole sequence at once."""
+    """A solver, and the options of `solve`."""
 
     solver: AbstractSolver
-    window: int | None = None
+    options: dict[str, Any]
 
 
 class Outcome(NamedTuple):
@@ -155,26 +157,27 @@ def methods(settings: Settings, parts: int) -> dict[str, Method]:
     found = {}
     for name in names:
         chosen = METHODS[name]
-        solver = chosen.build(*dampings.get(name, []), **limits, **blocks.get(name, {}))
-        found[name] = Method(solver, settings.window if chosen.kind == WINDOWED else None)
+        bounds = {} if chosen.kind == CHUNKED else limits
+        solver = chosen.build(*dampings.get(name, []), **bounds, **blocks.get(name, {}))
+        found[name] = Method(solver, options(settings, chosen.kind))
     return found
 
 
-def program(settings: Settings, method: Method, cell: Any, xs: Array) -> Callable[..., Outcome]:
+def options(settings: Settings, kind: str) -> dict[str, Any]:
+    """The options of `solve` for methods of a kind."""
+    if kind == CHUNKED:
+        return {"chunk": settings.chunk}
+    if kind == WINDOWED:
+        return {"window": settings.window, "max_steps": settings.max_steps}
+    return {"window": None, "guess": "zeros", "max_steps": settings.max_steps}
+
+
+def program(method: Method, cell: Any, xs: Array) -> Callable[..., Outcome]:
     """The compiled function (cell, inputs) -> outcome, for any weights of the cell."""
-    stepped = isinstance(method.solver, Sequential)
 
     def run(cell: Any, xs: Array) -> Outcome:
-        found = solve(
-            cell,
-            cell.initial_state(),
-            xs,
-            method.solver,
-            guess="zeros" if method.window is None and not stepped else None,
-            window=method.window,
-            max_steps=None if stepped else settings.max_steps,
-            throw=False,
-        )
+        start = cell.initial_state()
+        found = solve(cell, start, xs, method.solver, throw=False, **method.options)
         states = jnp.concatenate(jax.tree.leaves(found.value), axis=1)
         converged = found.result == RESULTS.successful
         return Outcome(states, converged, found.stats["num_steps"], found.stats["num_windows"])
@@ -186,12 +189,12 @@ def programs(settings: Settings, cell: Any, xs: Array) -> dict[str, Callable[...
     """The compiled function of every method, by name; for a method left out, a sentence why."""
     parts = jax.tree.leaves(cell.initial_state())
     dim = sum(part.size for part in parts)
-    known = {"sequential": Method(Sequential()), **methods(settings, len(parts))}
+    known = {"sequential": Method(Sequential(), {"window": None}), **methods(settings, len(parts))}
 
     def make(name: str) -> Callable[..., Outcome] | str:
         if name == "elk" and dim > settings.largest_elk_state:
             return f"left out: a state of more than {settings.largest_elk_state} numbers"
-        return program(settings, known[name], cell, xs)
+        return program(known[name], cell, xs)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(known, pool.map(make, known), strict=True))

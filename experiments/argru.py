@@ -3,7 +3,8 @@
 The untrained and the trained model are rolled out on several draws of noise. DEER, quasi-DEER,
 ELK and quasi-ELK look for all states at once, from a guess of zeros. For every iterate the mean
 absolute deviation (MAD) of the output x from that of `jax.lax.scan` is kept, as the paper takes
-it; the answer counts as found where it first falls below 0.1.
+it; the answer counts as found where it first falls below 0.1. DEER in chunks, which the paper does
+not have, goes through the same; its iterations are sweeps.
 
     python -m experiments.argru --weights results/fresh/cpu/argru_weights.npz \\
         --output results/fresh/cpu/argru.csv
@@ -36,6 +37,8 @@ from experiments.problems.systems import System
 from parallel_rnn import Sequential
 
 EXPERIMENT, SECTION = "argru", "argru.convergence"
+CHUNKS = "dense_chunks"
+METHODS = (*COMPARED, CHUNKS)
 # The MAD is kept of all iterates up to this one, then of so many for each factor of 10.
 KEPT_WHOLE = 100
 KEPT_PER_DECADE = 100
@@ -52,6 +55,7 @@ class Settings:
     tolerance: float
     elk_damping: float
     quasi_elk_damping: float
+    chunk: int
     iterates: tuple[int, ...]
     iterates_stride: int
     timed_steps: int
@@ -60,6 +64,10 @@ class Settings:
     def damping(self, method: str) -> float:
         """The λ of a method; 0 for a method that has no damping."""
         return {"elk": self.elk_damping, "quasi_elk": self.quasi_elk_damping}.get(method, 0.0)
+
+    def chunk_of(self, method: str) -> int | None:
+        """The steps of a chunk; none for a method on the whole sequence."""
+        return self.chunk if method == CHUNKS else None
 
 
 def kept_iterations(mad: np.ndarray) -> np.ndarray:
@@ -79,8 +87,9 @@ def converge(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row a solve, and the MAD against iterations."""
     rows, curves = [], []
-    for method in COMPARED:
-        run = search(method, settings.tolerance, settings.max_steps, System.mad)
+    for method in METHODS:
+        chunk = settings.chunk_of(method)
+        run = search(method, settings.tolerance, settings.max_steps, System.mad, chunk)
         damping = settings.damping(method)
         for kind, model in models.items():
             for seed in range(settings.seeds):
@@ -128,8 +137,9 @@ def measure_times(settings: Settings, model: ARGRU) -> pd.DataFrame:
     system = systems.argru(model, settings.length, seed=0)
     sequential = eqx.filter_jit(lambda system: system.solve(Sequential()).value)
     calls: dict[str, Callable[[], Any]] = {"sequential": partial(sequential, system)}
-    for method in COMPARED:
-        run = search(method, settings.tolerance, settings.timed_steps, trace=None)
+    for method in METHODS:
+        chunk = settings.chunk_of(method)
+        run = search(method, settings.tolerance, settings.timed_steps, None, chunk)
         calls[method] = partial(run, system, like(system, settings.damping(method)))
     # The first call compiles. A method that ends early has made fewer iterations than were asked.
     taken = {name: timed(call)[1] for name, call in calls.items()}
@@ -153,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     trained = ARGRU.load(weights)
     models = {"untrained": untrained(settings.untrained_seed), "trained": trained}
-    with Progress(len(COMPARED) + 2, "AR GRU") as progress:
+    with Progress(len(METHODS) + 2, "AR GRU") as progress:
         table, curves = converge(settings, models, progress)
         write_beside(output, "mad", curves)
         write_beside(output, "iterates", pictures(settings, trained))

@@ -1,10 +1,11 @@
 """GRUs so wide that their weights leave the cache of a CPU: where a parallel method pays there.
 
 `jax.lax.scan` reads all weights once a step; from some width on it waits for memory. A parallel
-method reads them once an iteration for all steps of a window. Four ways to find the states of an
-untrained GRU on N(0, 1) inputs as wide as its state take turns: the scan; the scan with W_x x_t of
-all steps computed beforehand in one product, as the solvers do, which reads half as much in a
-step; quasi-DEER on the whole sequence; and quasi-DEER in windows.
+method reads them once an iteration for all steps of a window, and chunks once a step for all
+chunks. Ways to find the states of an untrained GRU on N(0, 1) inputs as wide as its state take
+turns: the scan; the scan with W_x x_t of all steps computed beforehand in one product, as the
+solvers do, which reads half as much in a step; the same unrolled; quasi-DEER on the whole sequence,
+in windows and in chunks.
 
     python -m experiments.wide --output results/fresh/cpu/wide.csv
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +35,15 @@ from experiments.harness.outcome import (
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
 from experiments.harness.timing import Plan, interleaved
+from experiments.problems import scans
 from experiments.problems.gru import normal_inputs, untrained_gru
-from parallel_rnn import RESULTS, QuasiDEER, solve
+from parallel_rnn import RESULTS, AbstractSolver, QuasiDEER, solve
 from parallel_rnn.cells import GRUCell
 
 EXPERIMENT = "wide"
 SEQUENTIAL = "sequential"
-METHODS = (SEQUENTIAL, "inputs_first", "quasi_deer", "windowed_quasi_deer")
+STEPPED = (SEQUENTIAL, "inputs_first", "inputs_first_unrolled")
+METHODS = (*STEPPED, "quasi_deer", "windowed_quasi_deer", "chunks")
 COLUMNS = (
     "experiment",
     "dim",
@@ -64,6 +67,7 @@ class Settings:
     dims: tuple[int, ...]
     length: int
     window: int
+    chunk: int
     methods: tuple[str, ...]
     tolerance: float
     seeds: int
@@ -98,48 +102,42 @@ def problem(dim: int, length: int, seed: int) -> Problem:
     return Problem(untrained_gru(weights_key, dim, dim), jnp.zeros(dim, jnp.float32), inputs)
 
 
-def stepped(step: Callable[[Array, Any], Array], s0: Array, inputs: Any) -> Outcome:
-    """All states by `jax.lax.scan` of `step`; they count as found if all are finite."""
-
-    def twice(state: Array, x: Any) -> tuple[Array, Array]:
-        state = step(state, x)
-        return state, state
-
-    states = jax.lax.scan(twice, s0, inputs)[1]
-    return Outcome(states, jnp.all(jnp.isfinite(states)))
-
-
-def sequential(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
-    """`jax.lax.scan` of the cell, which reads the weights of input and state in every step."""
-    return stepped(cell, s0, xs)
-
-
-def inputs_first(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
-    """The products with all inputs at once, then the scan, which reads the state's weights only."""
-    return stepped(cell.recurrent, s0, jax.vmap(cell.project)(xs))
-
-
-def quasi_deer(tolerance: float, window: int | Literal["auto"] | None) -> Method:
-    """Quasi-DEER to a tolerance, absolute and relative; `window` is that of `solve`."""
-    solver = QuasiDEER(rtol=tolerance, atol=tolerance)
+def stepped(form: str) -> Method:
+    """`jax.lax.scan` in a form of `scans.FORMS`; states count as found if all are finite."""
 
     def method(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
-        found = solve(cell, s0, xs, solver, window=window, throw=False)
+        states = scans.roll_out(scans.FORMS[form], cell, s0, xs)
+        return Outcome(states, jnp.all(jnp.isfinite(states)))
+
+    return method
+
+
+def solved(solver: AbstractSolver, **options: Any) -> Method:
+    """All states by `solve` with these options."""
+
+    def method(cell: GRUCell, s0: Array, xs: Array) -> Outcome:
+        found = solve(cell, s0, xs, solver, throw=False, **options)
         counts = found.stats["num_steps"], found.stats["num_windows"]
         return Outcome(found.value, found.result == RESULTS.successful, *counts)
 
     return method
 
 
-def methods(tolerance: float, window: int) -> dict[str, Method]:
-    """All ways to find the states; `window` steps are solved at a time in the last."""
-    ways = (sequential, inputs_first, quasi_deer(tolerance, None), quasi_deer(tolerance, window))
-    return dict(zip(METHODS, ways, strict=True))
+def methods(settings: Settings) -> dict[str, Method]:
+    """All ways to find the states. Quasi-DEER has a tolerance but in chunks, which need none."""
+    tolerance = settings.tolerance
+    quasi_deer = QuasiDEER(rtol=tolerance, atol=tolerance)
+    return {
+        **{form: stepped(form) for form in STEPPED},
+        "quasi_deer": solved(quasi_deer, window=None),
+        "windowed_quasi_deer": solved(quasi_deer, window=settings.window),
+        "chunks": solved(QuasiDEER(), chunk=settings.chunk),
+    }
 
 
 def measure(settings: Settings) -> pd.DataFrame:
     """All timed calls, one row each."""
-    known = methods(settings.tolerance, settings.window)
+    known = methods(settings)
     # The weights are arguments, no constants, so another draw of them compiles nothing.
     programs = {name: jax.jit(known[name]) for name in METHODS if name in settings.methods}
     rows: list[Row] = []

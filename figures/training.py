@@ -96,7 +96,7 @@ def variants(table: pd.DataFrame) -> list[str]:
 
 def iterating(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of variants that iterate; sequential evaluation has 0 iterations."""
-    return table[mean_iterations(table) > 0]
+    return table.loc[mean_iterations(table) > 0]
 
 
 def mean_iterations(table: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from experiments.harness.methods import DAMPED, METHODS
+from experiments.harness.methods import CHUNKED, DAMPED, METHODS
 from experiments.harness.outcome import PAPER_THRESHOLD, first_below
 from experiments.problems.systems import System
 
@@ -23,6 +23,7 @@ def search(
     tolerance: float,
     max_steps: int,
     trace: Callable[[System, Array], Any] | None,
+    chunk: int | None = None,
 ) -> Search:
     """A compiled function (system, damping) -> (trace of all iterates, number of iterations).
 
@@ -33,6 +34,8 @@ def search(
     - `tolerance`: the search ends when no residual is above it, absolute and relative. Where
       errors grow from step to step, a small residual everywhere is not yet a small MAD.
     - `trace`: (system, states) -> what to keep of an iterate.
+    - `chunk`: the steps of a chunk, for methods in chunks only. Their iterations are sweeps, and
+      they go on to rounding whatever the tolerance is.
     """
 
     @eqx.filter_jit
@@ -40,8 +43,15 @@ def search(
         keep = None if trace is None else _on_states(trace, system)
         chosen = METHODS[method]
         given = (damping,) if chosen.kind == DAMPED else ()
-        solver = chosen.build(*given, rtol=tolerance, atol=tolerance)
-        solution = system.solve(solver, window=None, guess="zeros", max_steps=max_steps, trace=keep)
+        limits = {} if chosen.kind == CHUNKED else {"rtol": tolerance, "atol": tolerance}
+        solution = system.solve(
+            chosen.build(*given, **limits),
+            window=None,
+            chunk=chunk,
+            guess="zeros",
+            max_steps=max_steps,
+            trace=keep,
+        )
         return solution.trace, solution.stats["num_steps"]
 
     return run

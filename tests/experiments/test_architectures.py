@@ -13,9 +13,9 @@ from experiments.problems.watch_classifier import Classifier
 from tests.figure_scripts import draw
 
 SMALL = ["--units", "2", "--length", "30", "--training-length", "20", "--updates", "2"]
-SMALL += ["--window", "10", "--repetitions", "1", "--largest-elk-state", "3"]
+SMALL += ["--window", "10", "--chunk", "7", "--repetitions", "1", "--largest-elk-state", "3"]
 CELLS = ["--cells", "gru", "lstm"]
-WHOLE = {"jacobi", "deer", "quasi_deer", "elk", "quasi_elk"}
+WHOLE = {"jacobi", "deer", "quasi_deer", "elk", "quasi_elk", "chunks"}
 KNOWN_WITHOUT_A_SOLVE = ["experiment", "cell", "weights", "method", "dim", "length", "status"]
 KNOWN_WITHOUT_A_SOLVE += ["sequential_time_s", "lyapunov_exponent"]
 WINDOWED = {"windowed_deer", "windowed_quasi_deer"}

@@ -41,8 +41,9 @@ NOTE = (
     "Trained autoregressive GRU, whole sequence, guess of zeros. Iterations until the mean "
     "absolute deviation of the output from the sequential one is below 0.1: median over draws of "
     "noise, with the smallest and the largest. Time of an iteration: median over timed calls of "
-    "many iterations. Time in all: their product; sequential: one pass. The paper's numbers are "
-    "of another device and of its own weights; those in brackets are reported, but unconfirmed."
+    "many iterations. Time in all: their product; sequential: one pass. The iterations of chunks, "
+    "which the paper does not have, are sweeps over all of them, to rounding. The paper's numbers "
+    "are of another device and of its own weights; those in brackets are reported, but unconfirmed."
 )
 
 
