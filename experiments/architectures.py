@@ -15,10 +15,8 @@ writes one row a solve. Only columns whose names contain `time` differ between t
 same settings. The record tells how well every cell was trained.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,11 +32,12 @@ from jaxtyping import Array, Float
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import Parts, divide, load
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.methods import CHUNKED, METHODS, WINDOWED
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED, largest_difference
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import Plan, compiled, interleaved, timed
+from experiments.harness.timing import Plan, compiled, interleaved, side_by_side, timed
 from experiments.problems.lyapunov import spectrum
 from experiments.problems.watch_classifier import Classifier, accuracy, fit, whole
 from parallel_rnn import (
@@ -196,8 +195,7 @@ def programs(settings: Settings, cell: Any, xs: Array) -> dict[str, Callable[...
             return f"left out: a state of more than {settings.largest_elk_state} numbers"
         return program(known[name], cell, xs)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(known, pool.map(make, known), strict=True))
+    return side_by_side(make, known)
 
 
 def measure_cell(
@@ -276,22 +274,32 @@ def train(settings: Settings, name: str, parts: Parts) -> tuple[dict[str, Any], 
     return {"untrained": model.cell, "trained": fitted.cell}, about
 
 
-def measure(settings: Settings, parts: Parts) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+def measure(
+    settings: Settings, parts: Parts, cells: Cells
+) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
     """One row a solve, and how well every cell was trained."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        kinds = pool.map(lambda name: train(settings, name, parts), settings.cells)
-        trained = dict(zip(settings.cells, kinds, strict=True))
+    missing = cells.missing(settings.cells)
+    trained = side_by_side(lambda name: train(settings, name, parts), missing)
     xs = jnp.asarray(parts.test.series[0])
-    rows = []
+
+    def kind(name: str) -> dict[str, Any]:
+        weights, about = trained[name]
+        made = programs(settings, weights["untrained"], xs)
+        rows = [
+            {"experiment": EXPERIMENT, "cell": name, "weights": kind, **row}
+            for kind, cell in weights.items()
+            for row in measure_cell(settings, made, cell, xs)
+        ]
+        return {"rows": rows, "about": about}
+
+    rows, about = [], {}
     with Progress(len(settings.cells), EXPERIMENT) as progress:
-        for name, (weights, about) in trained.items():
-            made = programs(settings, weights["untrained"], xs)
-            for kind, cell in weights.items():
-                keys = {"experiment": EXPERIMENT, "cell": name, "weights": kind}
-                rows += [keys | row for row in measure_cell(settings, made, cell, xs)]
-            progress.advance(f"{name}: test accuracy {about['test_accuracy']:.2f} when trained")
+        for name in settings.cells:
+            found = cells.measured(name, partial(kind, name))
+            rows += found["rows"]
+            about[name] = found["about"]
+            progress.advance(f"{name}: test accuracy {about[name]['test_accuracy']:.2f} trained")
     table = pd.DataFrame(rows, columns=[*COLUMNS])
-    about = {name: about for name, (_, about) in trained.items()}
     return table.astype({"num_steps": "Int64", "num_windows": "Int64"}), about
 
 
@@ -304,8 +312,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parts = divide(dataset, settings.length, VALIDATION_PEOPLE, TEST_PEOPLE, settings.seed)
     except DatasetError as error:
         sys.exit(str(error))
-    table, about = measure(settings, parts)
-    write_results(options.output, table, record.complete(training=about))
+    with kept_cells(options.output, EXPERIMENT, asdict(settings)) as cells:
+        table, about = measure(settings, parts, cells)
+        write_results(options.output, table, record.complete(training=about, **cells.about()))
 
 
 if __name__ == "__main__":

@@ -17,22 +17,23 @@ iterations, the methods taking turns. Only the last differs between two runs.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, join, kept_cells, to_rows
 from experiments.harness.outcome import PAPER_THRESHOLD, first_below
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
-from experiments.harness.timing import Plan, interleaved, timed
+from experiments.harness.timing import Plan, compiled, interleaved, side_by_side, timed
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights, untrained
-from experiments.problems.search import COMPARED, deviations, like, search, summarise
+from experiments.problems.search import COMPARED, Search, deviations, like, search, summarise
 from experiments.problems.systems import System
 from parallel_rnn import Sequential
 
@@ -83,24 +84,36 @@ def kept_iterations(mad: np.ndarray) -> np.ndarray:
 
 
 def converge(
-    settings: Settings, models: dict[str, ARGRU], progress: Progress
+    settings: Settings, models: dict[str, ARGRU], progress: Progress, cells: Cells
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row a solve, and the MAD against iterations."""
-    rows, curves = [], []
-    for method in METHODS:
+    example = systems.argru(models["trained"], settings.length, seed=0)
+
+    def make(method: str) -> Search:
         chunk = settings.chunk_of(method)
         run = search(method, settings.tolerance, settings.max_steps, System.mad, chunk)
+        return compiled(run, example, like(example, settings.damping(method)))
+
+    def solves(method: str) -> dict[str, list]:
+        rows, curves = [], []
         damping = settings.damping(method)
-        for kind, model in models.items():
-            for seed in range(settings.seeds):
-                mad = deviations(run, systems.argru(model, settings.length, seed), damping)
-                keys = {"model": kind, "method": method, "damping": damping, "seed": seed}
-                rows.append({**keys, **summarise(mad)})
-                kept = kept_iterations(mad)
-                curves.append(pd.DataFrame({**keys, "iteration": kept, "mad": mad[kept]}))
-        progress.advance(f"{method}: {rows[-1]['num_steps']} iterations in the last solve")
-    table = pd.DataFrame(rows).astype({"num_steps": "Int64"})
-    return table, pd.concat(curves, ignore_index=True)
+        for kind, seed in product(models, range(settings.seeds)):
+            system = systems.argru(models[kind], settings.length, seed)
+            mad = deviations(programs[method], system, damping)
+            keys = {"model": kind, "method": method, "damping": damping, "seed": seed}
+            rows.append({**keys, **summarise(mad)})
+            kept = kept_iterations(mad)
+            curves += to_rows(pd.DataFrame({**keys, "iteration": kept, "mad": mad[kept]}))
+        return {"solves": rows, "mad": curves}
+
+    programs = side_by_side(make, cells.missing(METHODS))
+    found = []
+    for method in METHODS:
+        found.append(cells.measured(method, partial(solves, method)))
+        last = found[-1]["solves"][-1]
+        progress.advance(f"{method}: {last['num_steps']} iterations in the last solve")
+    tables = join(found)
+    return tables["solves"].astype({"num_steps": "Int64"}), tables["mad"]
 
 
 def pictures(settings: Settings, model: ARGRU) -> pd.DataFrame:
@@ -115,9 +128,12 @@ def pictures(settings: Settings, model: ARGRU) -> pd.DataFrame:
     def output(_: System, states: Array) -> Array:
         return states[::stride, 0]
 
-    shown = [_picture("sequential", 0, output(system, system.answer), stride)]
-    for method in COMPARED:
+    def make(method: str) -> Search:
         run = search(method, settings.tolerance, max(settings.iterates), output)
+        return compiled(run, system, like(system, settings.damping(method)))
+
+    shown = [_picture("sequential", 0, output(system, system.answer), stride)]
+    for method, run in side_by_side(make, COMPARED).items():
         kept, num_steps = run(system, like(system, settings.damping(method)))
         for iteration in settings.iterates:
             values = kept[min(iteration, int(num_steps))]
@@ -135,13 +151,19 @@ def _picture(method: str, iteration: int, values: Array, stride: int) -> pd.Data
 def measure_times(settings: Settings, model: ARGRU) -> pd.DataFrame:
     """Seconds of a fixed number of iterations, and of sequential evaluation, in turns."""
     system = systems.argru(model, settings.length, seed=0)
-    sequential = eqx.filter_jit(lambda system: system.solve(Sequential()).value)
-    calls: dict[str, Callable[[], Any]] = {"sequential": partial(sequential, system)}
-    for method in METHODS:
+
+    def make(method: str) -> Callable[[], Any]:
+        if method == "sequential":
+            return partial(
+                compiled(lambda system: system.solve(Sequential()).value, system), system
+            )
+        given = system, like(system, settings.damping(method))
         chunk = settings.chunk_of(method)
         run = search(method, settings.tolerance, settings.timed_steps, None, chunk)
-        calls[method] = partial(run, system, like(system, settings.damping(method)))
-    # The first call compiles. A method that ends early has made fewer iterations than were asked.
+        return partial(compiled(run, *given), *given)
+
+    calls = side_by_side(make, ["sequential", *METHODS])
+    # A method that ends early has made fewer iterations than were asked.
     taken = {name: timed(call)[1] for name, call in calls.items()}
     steps = {name: int(found[1]) for name, found in taken.items() if name != "sequential"}
     plans = dict.fromkeys(calls, Plan(seeds=1, warmups=2, repetitions=settings.repetitions))
@@ -163,14 +185,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     trained = ARGRU.load(weights)
     models = {"untrained": untrained(settings.untrained_seed), "trained": trained}
-    with Progress(len(METHODS) + 2, "AR GRU") as progress:
-        table, curves = converge(settings, models, progress)
-        write_beside(output, "mad", curves)
-        write_beside(output, "iterates", pictures(settings, trained))
-        progress.advance(f"the iterates {settings.iterates}")
-        write_beside(output, "times", measure_times(settings, trained))
-        progress.advance("times")
-    write_results(output, table, record.complete(weights=describe_weights(weights)))
+    about = {"weights": describe_weights(weights)}
+    with kept_cells(output, EXPERIMENT, {**asdict(settings), **about}) as cells:
+        with Progress(len(METHODS) + 2, "AR GRU") as progress:
+            table, curves = converge(settings, models, progress, cells)
+            write_beside(output, "mad", curves)
+            write_beside(output, "iterates", pictures(settings, trained))
+            progress.advance(f"the iterates {settings.iterates}")
+            write_beside(output, "times", measure_times(settings, trained))
+            progress.advance("times")
+        write_results(output, table, record.complete(**about, **cells.about()))
 
 
 if __name__ == "__main__":

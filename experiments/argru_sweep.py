@@ -11,17 +11,22 @@ time of an iteration does not depend on λ; `experiments.argru` measures it.
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
+from experiments.harness.timing import compiled, side_by_side
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
-from experiments.problems.search import deviations, search, summarise
+from experiments.problems.search import Search, deviations, like, search, summarise
 from experiments.problems.systems import System
 
 EXPERIMENT, SECTION = "argru_sweep", "argru.sweep"
@@ -44,21 +49,30 @@ class Settings:
         return {"elk": self.elk_max_steps, "quasi_elk": self.quasi_elk_max_steps}
 
 
-def sweep(settings: Settings, model: ARGRU, progress: Progress) -> pd.DataFrame:
+def sweep(settings: Settings, model: ARGRU, progress: Progress, cells: Cells) -> pd.DataFrame:
     """One row for each method, λ and draw."""
     draws = [systems.argru(model, settings.length, seed) for seed in range(settings.seeds)]
+    limits = settings.max_steps()
+
+    def make(method: str) -> Search:
+        run = search(method, settings.tolerance, limits[method], System.mad)
+        return compiled(run, draws[0], like(draws[0], 1.0))
+
+    def solves(method: str, damping: float) -> list[dict[str, Any]]:
+        rows, limit = [], limits[method]
+        for seed, system in enumerate(draws):
+            mad = deviations(programs[method], system, damping)
+            after = {f"mad_after_{n}": _mad_after(mad, n, limit) for n in settings.mad_after}
+            keys = {"method": method, "damping": damping, "seed": seed}
+            rows.append({**keys, **summarise(mad), **after})
+        return rows
+
+    programs = side_by_side(make, limits)
     rows = []
-    for method, max_steps in settings.max_steps().items():
-        run = search(method, settings.tolerance, max_steps, System.mad)
-        for damping in settings.dampings:
-            for seed, system in enumerate(draws):
-                mad = deviations(run, system, damping)
-                after = {
-                    f"mad_after_{n}": _mad_after(mad, n, max_steps) for n in settings.mad_after
-                }
-                keys = {"method": method, "damping": damping, "seed": seed}
-                rows.append({**keys, **summarise(mad), **after})
-            progress.advance(f"{method}, λ = {damping:g}: {rows[-1]['num_steps']} iterations")
+    for method, damping in product(limits, settings.dampings):
+        name = f"{method}, λ = {damping:g}"
+        rows += cells.measured(name, partial(solves, method, damping))
+        progress.advance(f"{name}: {rows[-1]['num_steps']} iterations")
     return pd.DataFrame(rows).astype({"num_steps": "Int64"})
 
 
@@ -79,10 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, options = read_settings(Settings, parser, SECTION, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     solves = len(settings.dampings) * len(settings.max_steps())
-    with Progress(solves, "AR GRU, damping") as progress:
-        table = sweep(settings, ARGRU.load(options.weights), progress)
-    about = describe_weights(options.weights)
-    write_results(options.output, table, record.complete(weights=about))
+    about = {"weights": describe_weights(options.weights)}
+    with kept_cells(options.output, EXPERIMENT, {**asdict(settings), **about}) as cells:
+        with Progress(solves, "AR GRU, damping") as progress:
+            table = sweep(settings, ARGRU.load(options.weights), progress, cells)
+        write_results(options.output, table, record.complete(**about, **cells.about()))
 
 
 if __name__ == "__main__":

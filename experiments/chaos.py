@@ -15,6 +15,7 @@ columns named `time...` differ between two runs with the same settings.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +28,12 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells, to_rows
 from experiments.harness.methods import METHODS
 from experiments.harness.outcome import COMPLETED, NOT_CONVERGED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
-from experiments.harness.timing import compiled, timed
+from experiments.harness.timing import compiled, side_by_side, timed
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.lorenz96 import Lorenz96
 from experiments.problems.lyapunov import Spectrum, spectrum
@@ -159,13 +161,9 @@ class Outcome(NamedTuple):
     num_windows: Array
 
 
-def program(
-    settings: Settings, solver: AbstractSolver, window: int | None, case: Case
-) -> Callable[[Case], tuple[Outcome, float]]:
-    """(case) -> outcome and seconds. Compiled for one case, it serves all cases of a system.
-
-    The time is the median of several calls, fewer where they are long.
-    """
+def build(settings: Settings, method: str, window: int | None, case: Case) -> Callable:
+    """The compiled solve by a method. Compiled for one case, it serves all cases of a system."""
+    solver = Sequential() if window is None else settings.solver(method)
     _, static = eqx.partition(case.f, eqx.is_array)
 
     def run(arrays: Any, s0: Array, xs: Any) -> Outcome:
@@ -175,7 +173,7 @@ def program(
             xs,
             solver,
             length=settings.length,
-            guess=None if isinstance(solver, Sequential) else "zeros",
+            guess=None if window is None else "zeros",
             window=window,
             max_steps=window,
             throw=False,
@@ -184,18 +182,21 @@ def program(
         stats = solution.stats
         return Outcome(solution.value, converged, stats["num_steps"], stats["num_windows"])
 
-    evaluate = compiled(run, *_given(settings, case))
-    jax.block_until_ready(evaluate(*_given(settings, case)))  # warms up
+    return compiled(run, *_given(settings, case))
 
-    def measured(case: Case) -> tuple[Outcome, float]:
+
+def run_cases(
+    settings: Settings, program: Callable, cases: Sequence[Case]
+) -> Iterator[tuple[Outcome, float]]:
+    """Outcome and seconds of every case, the median of calls, of few where they are long."""
+    jax.block_until_ready(program(*_given(settings, cases[0])))  # warms up
+    for case in cases:
         given = _given(settings, case)
-        first_s, outcome = timed(lambda: evaluate(*given))
+        first_s, outcome = timed(lambda given=given: program(*given))
         times = [first_s]
         while len(times) < settings.repetitions and sum(times) <= settings.cell_seconds:
-            times.append(timed(lambda: evaluate(*given))[0])
-        return outcome, float(np.median(times))
-
-    return measured
+            times.append(timed(lambda given=given: program(*given))[0])
+        yield outcome, float(np.median(times))
 
 
 def _given(settings: Settings, case: Case) -> tuple[Any, Array, Any]:
@@ -250,48 +251,71 @@ COLUMNS = (
 )
 
 
-def solve_rows(settings: Settings, cases: Sequence[Case]) -> Iterator[list[dict]]:
+def solve_row(method: str, window: int | None, found: Outcome, time_s: float) -> dict[str, Any]:
+    """The columns of a solve. Sequential evaluation has neither windows nor iterations."""
+    if window is None:
+        return {"method": method, "status": COMPLETED, "time_s": time_s}
+    return parallel_row(method, window, found, time_s)
+
+
+def solve_rows(
+    settings: Settings, system: str, cases: Sequence[Case], cells: Cells
+) -> Iterator[list[dict]]:
     """Lists of one row a case: first for sequential evaluation, then for each method and window."""
-    sequential = program(settings, Sequential(), None, cases[0])
-    yield [
-        {"method": "sequential", "status": COMPLETED, "time_s": sequential(case)[1]}
-        for case in cases
-    ]
-    for method, window in product(settings.methods, settings.windows):
-        run = program(settings, settings.solver(method), window, cases[0])
-        yield [parallel_row(method, window, *run(case)) for case in cases]
+    ways = [("sequential", None), *product(settings.methods, settings.windows)]
+    listed = {f"{system}: {method}, window {window}": (method, window) for method, window in ways}
+
+    def make(name: str) -> Callable:
+        return build(settings, *listed[name], cases[0])
+
+    def rows(name: str) -> list[dict]:
+        solved = run_cases(settings, programs[name], cases)
+        return [solve_row(*listed[name], *one) for one in solved]
+
+    programs = side_by_side(make, cells.missing(listed))
+    for name in listed:
+        yield cells.measured(name, partial(rows, name))
 
 
-def measure_system(settings: Settings, cases: Sequence[Case]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def exponents_of(settings: Settings, system: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """The rows of all exponents of a system."""
+    tables = [exponent_rows(case, spectrum_of(settings, case)) for case in cases]
+    table = pd.concat(tables)
+    table.insert(0, "system", system)
+    return to_rows(table)
+
+
+def measure_system(
+    settings: Settings, system: str, cases: Sequence[Case], cells: Cells
+) -> tuple[list[dict], list[dict]]:
     """One row a solve, and all exponents."""
-    spectra = [spectrum_of(settings, case) for case in cases]
+    found = partial(exponents_of, settings, system, cases)
+    exponents = cells.measured(f"{system}: exponents", found)
     about = [
-        {"parameter": case.parameter, "draw": case.draw, "exponent_per_step": found.exponents[0]}
-        for case, found in zip(cases, spectra, strict=True)
+        {key: row[key] for key in ("system", "parameter", "draw", "exponent_per_step")}
+        for row in exponents
+        if row["index"] == 1
     ]
     rows = [
         fact | row
-        for group in solve_rows(settings, cases)
+        for group in solve_rows(settings, system, cases, cells)
         for fact, row in zip(about, group, strict=True)
     ]
-    exponents = map(exponent_rows, cases, spectra)
-    return pd.DataFrame(rows, columns=[*COLUMNS]), pd.concat(exponents, ignore_index=True)
+    return rows, exponents
 
 
-def measure(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(settings: Settings, cells: Cells) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The solves of all systems, one row each, and all their exponents."""
     solves, exponents = [], []
     with Progress(len(SYSTEMS), "chaos") as progress:
         for system, make in SYSTEMS.items():
             cases = list(make(settings))
-            for kept, table in zip(
-                (solves, exponents), measure_system(settings, cases), strict=True
-            ):
-                table.insert(0, "system", system)
-                kept.append(table)
-            largest = exponents[-1]["exponent_per_step"].max()
+            rows, found = measure_system(settings, system, cases, cells)
+            solves += rows
+            exponents += found
+            largest = max(row["exponent_per_step"] for row in found)
             progress.advance(f"{system}: {len(cases)} cases, exponents up to {largest:.3g}")
-    return pd.concat(solves, ignore_index=True), pd.concat(exponents, ignore_index=True)
+    return pd.DataFrame(solves, columns=["system", *COLUMNS]), pd.DataFrame(exponents)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -300,9 +324,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     about = {**asdict(settings), "weights": describe_weights(settings.weights)}
     record = RunRecord(EXPERIMENT, about, [settings.seed])
-    table, exponents = measure(settings)
-    write_beside(options.output, "exponents", exponents, digits=10)
-    write_results(options.output, table, record.complete())
+    with kept_cells(options.output, EXPERIMENT, about) as cells:
+        table, exponents = measure(settings, cells)
+        write_beside(options.output, "exponents", exponents, digits=10)
+        write_results(options.output, table, record.complete(**cells.about()))
 
 
 if __name__ == "__main__":

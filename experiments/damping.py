@@ -13,10 +13,9 @@ transition (I - K_t) A_t along the answer against λ.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -27,9 +26,11 @@ import pandas as pd
 from jaxtyping import Array
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.outcome import ELSEWHERE, MISSED, REACHED, stays_below_from
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
+from experiments.harness.timing import side_by_side
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.systems import System
@@ -199,17 +200,21 @@ def solve_windows(settings: Settings, system: System, variant: Variant) -> Itera
 EVALUATIONS = {"whole": solve_whole, "windows": solve_windows}
 
 
-def sweep(settings: Settings, found: dict[str, System]) -> pd.DataFrame:
+def sweep(settings: Settings, found: dict[str, System], cells: Cells) -> pd.DataFrame:
     """The table of one row a solve. Nothing is timed, so programs run side by side."""
-    cells = [
-        (name, evaluation, variant)
+    listed = {
+        f"{name}, {evaluation}: {variant.method} {variant.estimate} {variant.rule}": (
+            name,
+            evaluation,
+            variant,
+        )
         for name in found
         for evaluation in EVALUATIONS
         for variant in variants(settings)
-    ]
+    }
 
-    def rows(cell: tuple[str, str, Variant]) -> list[dict[str, Any]]:
-        name, evaluation, variant = cell
+    def rows(cell: str) -> list[dict[str, Any]]:
+        name, evaluation, variant = listed[cell]
         common = {
             "system": name,
             "evaluation": evaluation,
@@ -220,14 +225,15 @@ def sweep(settings: Settings, found: dict[str, System]) -> pd.DataFrame:
         solved = EVALUATIONS[evaluation](settings, found[name], variant)
         return [{**common, **row} for row in solved]
 
-    table = []
-    with Progress(len(cells), "damping") as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for (name, evaluation, variant), solved in zip(cells, pool.map(rows, cells), strict=True):
-            table += solved
-            progress.advance(
-                f"{name}, {evaluation}: {variant.method} {variant.estimate} {variant.rule}"
-            )
-    return pd.DataFrame(table)
+    with Progress(len(listed), "damping") as progress:
+
+        def measured(cell: str) -> list[dict[str, Any]]:
+            solved = cells.measured(cell, partial(rows, cell))
+            progress.advance(cell)
+            return solved
+
+        solved = side_by_side(measured, listed)
+    return pd.DataFrame([row for cell in listed for row in solved[cell]])
 
 
 # In the filter's effective transition a change is first moved by A_t and then damped by what the
@@ -308,9 +314,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name: {"length": system.length, "state_size": system.s0.size, "threshold": system.threshold}
         for name, system in found.items()
     }
-    table = sweep(settings, found)
-    write_beside(options.output, "radius", radii(settings, found))
-    write_results(options.output, table, record.complete(summary=summary))
+    with kept_cells(options.output, EXPERIMENT, about) as cells:
+        table = sweep(settings, found, cells)
+        write_beside(options.output, "radius", radii(settings, found))
+        write_results(options.output, table, record.complete(summary=summary, **cells.about()))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 An untrained GRU is rolled out, forward pass only, on N(0, 1) inputs as wide as its
 state. One run of this module measures one curve: all lengths and methods for one
-batch size and state size. Within a length the repetitions of the methods take
-turns. A cell whose program does not fit in the device's memory is found from the
-compiled program and never run.
+batch size and state size. All its programs are compiled first, side by side. Within a
+length the repetitions of the methods take turns. A cell whose program does not fit in the
+device's memory is found from the compiled program and never run.
 
     python -m experiments.gru_scaling --batch 1 --dim 32 --lengths 1000 10000 \\
         --output results/fresh/cpu/gru_scaling/batch1_dim32.csv
@@ -12,9 +12,10 @@ compiled program and never run.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,6 +26,7 @@ import pandas as pd
 
 from experiments.harness import methods as registry
 from experiments.harness.command_line import experiment_parser, positive_int, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.memory import ProgramMemory, device_memory, program_memory
 from experiments.harness.outcome import (
     COMPLETED,
@@ -35,7 +37,7 @@ from experiments.harness.outcome import (
 )
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import Plan, interleaved, timed
+from experiments.harness.timing import Plan, interleaved, side_by_side, timed
 from experiments.problems.gru import (
     METHODS,
     Method,
@@ -104,7 +106,10 @@ class Settings:
 
 
 class Program(NamedTuple):
-    """A compiled rollout and what compiling it showed; `run` is None if it must not run."""
+    """A compiled rollout and what compiling it showed; `run` is None if it must not run.
+
+    - `compile_time_s`: while others were compiled beside it.
+    """
 
     run: Callable[..., Rollout] | None
     status: str
@@ -120,27 +125,47 @@ class Outcome(NamedTuple):
     max_abs_error: float | None
 
 
-def measure_curve(settings: Settings, progress: Progress) -> pd.DataFrame:
+def measure_curve(settings: Settings, progress: Progress, cells: Cells) -> pd.DataFrame:
     """All measurements of one curve, one row each."""
+    listed = {f"T = {length}": length for length in settings.lengths}
+    programs = build_all(settings, [listed[name] for name in cells.missing(listed)])
     rows: list[Row] = []
-    for length in settings.lengths:
-        rows += measure_length(settings, length, progress)
+    for name, length in listed.items():
+        rows += cells.measured(name, partial(measure_length, settings, length, programs))
+        progress.advance(f"{name}: {', '.join(statuses(rows, length))}")
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
 
 
-def measure_length(settings: Settings, length: int, progress: Progress) -> list[Row]:
+def statuses(rows: list[Row], length: int) -> list[str]:
+    """How every method ended at a length, in words."""
+    ended = {row["method"]: row["status"] for row in rows if row["length"] == length}
+    return [f"{method} {status}" for method, status in ended.items()]
+
+
+def build_all(settings: Settings, lengths: Sequence[int]) -> dict[tuple[int, str], Program]:
+    """The programs of all methods at these lengths."""
+
+    def failed(error: Exception) -> Program:
+        return Program(None, describe_failure("compiling", error), None, None)
+
+    cells = product(lengths, settings.methods)
+    return side_by_side(lambda cell: build(settings, *cell), cells, failed)
+
+
+def measure_length(
+    settings: Settings, length: int, built: Mapping[tuple[int, str], Program]
+) -> list[Row]:
     """All measurements at one length, the methods taking turns."""
     # The sequential method goes first: the others are compared with its answer.
     names = sorted(settings.methods, key=lambda name: name != "sequential")
-    programs = {name: build(settings, length, name) for name in names}
+    programs = {name: built[length, name] for name in names}
     measured = list(_run(settings, length, programs))
     rows = []
     for name, program in programs.items():
         common = _common_columns(settings, length, name, program)
         own = [row for row in measured if row["method"] == name]
         rows += [{**common, **row} for row in own] or [common]
-        progress.advance(f"length {length}, {name}: {rows[-1]['status']}")
     return rows
 
 
@@ -158,10 +183,7 @@ def build(settings: Settings, length: int, method: str) -> Program:
         return settings.method(method, length)(cell, start, inputs, settings.tolerance)
 
     began = time.perf_counter()
-    try:
-        compiled = jax.jit(rollout).lower(shapes, inputs).compile()
-    except Exception as error:  # a compiler may fail in any way; the other cells go on
-        return Program(None, describe_failure("compiling", error), None, None)
+    compiled = jax.jit(rollout).lower(shapes, inputs).compile()
     seconds = time.perf_counter() - began
     memory = program_memory(compiled)
     # On a CPU the sequential answer, kept for comparison, is in the same memory.
@@ -265,9 +287,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
     memory = device_memory()
     label = f"GRU, batch {settings.batch}, D = {settings.dim}"
-    with Progress(len(settings.lengths) * len(settings.methods), label) as progress:
-        table = measure_curve(settings, progress)
-    write_results(options.output, table, record.complete(device_memory_bytes=memory))
+    with kept_cells(options.output, EXPERIMENT, asdict(settings)) as cells:
+        with Progress(len(settings.lengths), label) as progress:
+            table = measure_curve(settings, progress, cells)
+        about = {"device_memory_bytes": memory, **cells.about()}
+        write_results(options.output, table, record.complete(**about))
 
 
 if __name__ == "__main__":

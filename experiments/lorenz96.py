@@ -14,6 +14,7 @@ themselves. Only columns named `time...` differ between two runs with the same s
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -24,11 +25,12 @@ import pandas as pd
 from jaxtyping import Array
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, join, kept_cells, to_rows
 from experiments.harness.methods import METHODS
 from experiments.harness.outcome import stays_below_from
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_beside, write_results
-from experiments.harness.timing import compiled, timed
+from experiments.harness.timing import compiled, side_by_side, timed
 from experiments.problems.lorenz96 import Lorenz96, deviation
 from parallel_rnn import solve
 
@@ -38,6 +40,7 @@ EXPERIMENT = "lorenz96"
 EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 0.0}
 DAMPED = ("elk", "quasi_elk")
 COMPARED = (*DAMPED, "deer", "quasi_deer")
+SEQUENTIAL = "sequential"
 
 
 @dataclass(frozen=True)
@@ -174,34 +177,43 @@ def mad_rows(
     )
 
 
-def measure(settings: Settings) -> dict[str, pd.DataFrame]:
+def measure(settings: Settings, cells: Cells) -> dict[str, pd.DataFrame]:
     """The tables "solves", "convergence" and "iterates"; the module explains them."""
     model = Lorenz96(settings.dim, settings.forcing)
     roll = jax.jit(lambda start: model.states(start, settings.length))
     every = model.starts(max(settings.starts, settings.iterates_start + 1))
     answers = [roll(start) for start in every]
-    solves = [
-        {"method": "sequential", "start": index, "time_s": _sequential_time(settings, roll, start)}
-        for index, start in enumerate(every[: settings.starts])
-    ]
-    shown = every[settings.iterates_start], answers[settings.iterates_start]
-    thinned = np.asarray(shown[1][:: settings.iterates_stride])
-    convergence, pictures = [], [_tabulate(settings, "sequential", 0, thinned)]
+    programs = side_by_side(partial(program, settings), cells.missing(COMPARED))
+
+    def sequential() -> dict[str, list]:
+        states = np.asarray(answers[settings.iterates_start][:: settings.iterates_stride])
+        times = [_sequential_time(settings, roll, start) for start in every[: settings.starts]]
+        return {
+            "solves": [
+                {"method": SEQUENTIAL, "start": i, "time_s": s} for i, s in enumerate(times)
+            ],
+            "iterates": to_rows(_tabulate(settings, SEQUENTIAL, 0, states)),
+        }
+
+    def parallel(method: str) -> dict[str, list]:
+        solves, convergence = [], []
+        for damping, index in product(settings.swept(method), range(settings.starts)):
+            found = programs[method](every[index], answers[index], damping)
+            solves.append(row(settings, method, damping, index, found))
+            convergence += to_rows(mad_rows(settings, method, damping, index, found.mad))
+        shown = every[settings.iterates_start], answers[settings.iterates_start]
+        picture = programs[method](*shown, settings.best(method))
+        pictures = to_rows(iterates(settings, method, picture))
+        return {"solves": solves, "convergence": convergence, "iterates": pictures}
+
+    found = [cells.measured(SEQUENTIAL, sequential)]
     with Progress(len(COMPARED), "Lorenz96") as progress:
         for method in COMPARED:
-            run = program(settings, method)
-            for damping, index in product(settings.swept(method), range(settings.starts)):
-                found = run(every[index], answers[index], damping)
-                solves.append(row(settings, method, damping, index, found))
-                convergence.append(mad_rows(settings, method, damping, index, found.mad))
-            picture = run(*shown, settings.best(method))
-            pictures.append(iterates(settings, method, picture))
+            found.append(cells.measured(method, partial(parallel, method)))
             progress.advance(f"{method}: {len(settings.swept(method))} dampings")
-    return {
-        "solves": pd.DataFrame(solves, columns=[*solves[-1]]),
-        "convergence": pd.concat(convergence, ignore_index=True),
-        "iterates": pd.concat(pictures, ignore_index=True),
-    }
+    tables = join(found)
+    columns = found[-1]["solves"][-1]
+    return {**tables, "solves": tables["solves"].reindex(columns=[*columns])}
 
 
 def _sequential_time(settings: Settings, roll: Callable, start: Array) -> float:
@@ -213,10 +225,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = experiment_parser(EXPERIMENT, EXPERIMENT)
     settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), [])
-    tables = measure(settings)
-    for name in ("convergence", "iterates"):
-        write_beside(options.output, name, tables[name])
-    write_results(options.output, tables["solves"], record.complete())
+    with kept_cells(options.output, EXPERIMENT, asdict(settings)) as cells:
+        found = measure(settings, cells)
+        for name in ("convergence", "iterates"):
+            write_beside(options.output, name, found[name])
+        write_results(options.output, found["solves"], record.complete(**cells.about()))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ writes one row an update.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -21,7 +22,7 @@ from experiments.datasets.parts import Part
 from experiments.harness.command_line import experiment_parser, read_settings
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import compiled, timed
+from experiments.harness.timing import compiled, side_by_side, timed
 from experiments.problems.classifier import Classifier, evaluation
 from experiments.problems.trainer import Update, clipped_adam, updating
 
@@ -72,11 +73,10 @@ def prepare(settings: Settings, variant: str) -> tuple[Callable[[], Update], flo
 def measure(settings: Settings) -> pd.DataFrame:
     """All timed updates; the one that warms up is left out."""
     with Progress(len(settings.variants) * (1 + settings.repetitions), "update") as progress:
-        prepared = {}
-        for variant in settings.variants:
-            prepared[variant] = prepare(settings, variant)
-            prepared[variant][0]()
-            progress.advance(f"{variant}: compiled in {prepared[variant][1]:.0f} s")
+        prepared = side_by_side(partial(prepare, settings), settings.variants)
+        for variant, (update, compile_time_s) in prepared.items():
+            jax.block_until_ready(update())
+            progress.advance(f"{variant}: compiled in {compile_time_s:.0f} s")
         rows = []
         for repetition in range(settings.repetitions):
             for variant, (update, compile_time_s) in prepared.items():

@@ -13,7 +13,7 @@ writes one row a timed call. Only columns named `time...` differ between two run
 settings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -26,6 +26,7 @@ import pandas as pd
 from jaxtyping import Array, Bool, Float, Int
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.outcome import (
     COMPLETED,
     NOT_CONVERGED,
@@ -34,7 +35,7 @@ from experiments.harness.outcome import (
 )
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import Plan, interleaved
+from experiments.harness.timing import Plan, interleaved, side_by_side
 from experiments.problems import scans
 from experiments.problems.gru import normal_inputs, untrained_gru
 from parallel_rnn import RESULTS, AbstractSolver, QuasiDEER, solve
@@ -92,6 +93,8 @@ class Outcome(NamedTuple):
 
 
 Method = Callable[[GRUCell, Array, Array], Outcome]
+# A method compiled for one size of the state.
+Program = Callable[..., Outcome]
 Row = dict[str, Any]
 
 
@@ -135,24 +138,57 @@ def methods(settings: Settings) -> dict[str, Method]:
     }
 
 
-def measure(settings: Settings) -> pd.DataFrame:
+def measure(settings: Settings, cells: Cells) -> pd.DataFrame:
     """All timed calls, one row each."""
-    known = methods(settings)
-    # The weights are arguments, no constants, so another draw of them compiles nothing.
-    programs = {name: jax.jit(known[name]) for name in METHODS if name in settings.methods}
+    listed = {f"D = {dim}": dim for dim in settings.dims}
+    programs = build(settings, [listed[name] for name in cells.missing(listed)])
     rows: list[Row] = []
-    with Progress(len(settings.dims) * settings.seeds, EXPERIMENT) as progress:
-        for dim, seed in product(settings.dims, range(settings.seeds)):
-            common = {"experiment": EXPERIMENT, "dim": dim, "length": settings.length, "seed": seed}
-            given = problem(dim, settings.length, seed)
-            rows += [common | row for row in measure_problem(programs, given, settings.repetitions)]
-            progress.advance(f"D = {dim}, seed {seed}")
+    with Progress(len(listed), EXPERIMENT) as progress:
+        for name, dim in listed.items():
+            rows += cells.measured(name, partial(measure_dim, settings, dim, programs))
+            progress.advance(name)
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     return table.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
 
 
+def build(settings: Settings, dims: Sequence[int]) -> dict[tuple[int, str], Program]:
+    """The compiled methods for states of these sizes; what stands for one that fails raises.
+
+    The weights are arguments, no constants, so another draw of them compiles nothing.
+    """
+    known = methods(settings)
+    shapes = {dim: jax.eval_shape(partial(problem, dim, settings.length), 0) for dim in dims}
+    return side_by_side(
+        lambda key: jax.jit(known[key[1]]).lower(*shapes[key[0]]).compile(),
+        [key for key in product(dims, METHODS) if key[1] in settings.methods],
+        failed=failing,
+    )
+
+
+def failing(error: Exception) -> Program:
+    """What raises this error."""
+
+    def fail(*_: Any) -> Outcome:
+        raise error
+
+    return fail
+
+
+def measure_dim(
+    settings: Settings, dim: int, programs: Mapping[tuple[int, str], Program]
+) -> list[Row]:
+    """The rows of all methods and seeds for one size of the state."""
+    own = {method: program for (size, method), program in programs.items() if size == dim}
+    common = {"experiment": EXPERIMENT, "dim": dim, "length": settings.length}
+    return [
+        common | {"seed": seed} | row
+        for seed in range(settings.seeds)
+        for row in measure_problem(own, problem(dim, settings.length, seed), settings.repetitions)
+    ]
+
+
 def measure_problem(
-    programs: dict[str, Callable[..., Outcome]], given: Problem, repetitions: int
+    programs: Mapping[str, Program], given: Problem, repetitions: int
 ) -> Iterator[Row]:
     """The rows of all methods, which take turns; one row for a method that cannot run."""
     calls = {name: partial(program, *given) for name, program in programs.items()}
@@ -167,7 +203,7 @@ def measure_problem(
 
 
 def first_calls(calls: dict[str, Callable[[], Outcome]]) -> Iterator[tuple[str, Row]]:
-    """What the first call of each method shows. It compiles the program and warms up."""
+    """What the first call of each method shows. It warms up."""
     answer = None
     for name, call in calls.items():
         try:
@@ -194,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = experiment_parser(EXPERIMENT, EXPERIMENT)
     settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     record = RunRecord(EXPERIMENT, asdict(settings), range(settings.seeds))
-    write_results(options.output, measure(settings), record.complete())
+    with kept_cells(options.output, EXPERIMENT, asdict(settings)) as cells:
+        write_results(options.output, measure(settings, cells), record.complete(**cells.about()))
 
 
 if __name__ == "__main__":

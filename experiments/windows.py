@@ -12,9 +12,7 @@ an iteration evaluates all steps of its window, and one more evaluation shows th
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,11 +21,12 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.methods import METHODS
 from experiments.harness.outcome import MISSED, REACHED
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import compiled, timed
+from experiments.harness.timing import compiled, side_by_side, timed
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.systems import System
@@ -69,6 +68,10 @@ class Task(NamedTuple):
     method: str
     window: int
     solver: AbstractSolver
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}, {self.evaluation}: {self.method}, window {self.window}"
 
 
 def methods(tolerance: float, dampings: tuple[float, float]) -> dict[str, AbstractSolver]:
@@ -152,17 +155,23 @@ SYSTEMS: dict[str, Callable[[Settings], System]] = {
 }
 
 
-def run_all(settings: Settings) -> pd.DataFrame:
+def run_all(settings: Settings, cells: Cells) -> pd.DataFrame:
     """Compiles programs side by side, then times them one after another."""
     found = {name: SYSTEMS[name](settings) for name in settings.systems}
-    listed = tasks(settings, found)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        programs = list(pool.map(lambda task: program(settings, found[task.system], task), listed))
+    listed = {task.name: task for task in tasks(settings, found)}
+
+    def make(name: str) -> Callable[[], Any]:
+        return program(settings, found[listed[name].system], listed[name])
+
+    def row(name: str) -> dict[str, Any]:
+        return measure(settings, found[listed[name].system], listed[name], programs[name])
+
+    programs = side_by_side(make, cells.missing(listed))
     rows = []
     with Progress(len(listed), "windows") as progress:
-        for task, run in zip(listed, programs, strict=True):
-            rows.append(measure(settings, found[task.system], task, run))
-            progress.advance(f"{task.system}: {task.method}, window {task.window}")
+        for name in listed:
+            rows.append(cells.measured(name, partial(row, name)))
+            progress.advance(name)
     return pd.DataFrame(rows)
 
 
@@ -172,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     about = {**asdict(settings), "weights": describe_weights(settings.weights)}
     record = RunRecord(EXPERIMENT, about, [settings.seed])
-    write_results(options.output, run_all(settings), record.complete())
+    with kept_cells(options.output, EXPERIMENT, about) as cells:
+        write_results(options.output, run_all(settings, cells), record.complete(**cells.about()))
 
 
 if __name__ == "__main__":

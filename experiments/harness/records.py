@@ -21,10 +21,14 @@ from typing import Any
 import jax
 import pandas as pd
 
+from experiments.harness.timing import available_cores
+
 PACKAGES = ("parallel_rnn", "jax", "jaxlib", "equinox", "numpy")
 # Numbers that order a joined table, as far as it has them.
 SORT_COLUMNS = ("batch", "dim", "length")
 _REPOSITORY = Path(__file__).resolve().parents[2]
+# In a copy of the working tree without .git, what `describe_commit` says (experiments.lent.pack).
+COMMIT = "commit.json"
 
 
 class RunRecord:
@@ -64,12 +68,11 @@ class RunRecord:
 def describe_device() -> dict[str, Any]:
     """The kind of device that JAX computes on, and the processor beside it."""
     device = jax.devices()[0]
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
     return {
         "kind": device.device_kind,
         "platform": device.platform,
         "processor": _processor_name(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": available_cores(),
     }
 
 
@@ -85,9 +88,13 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_commit() -> dict[str, Any] | None:
-    """The commit of the working tree and whether files differ from it; None outside git."""
+    """The commit of the working tree and whether files differ from it; None where nobody knows.
+
+    A copy without .git, which `experiments.lent.pack` made, has it in a file.
+    """
     if not (_REPOSITORY / ".git").exists():
-        return None
+        noted = _REPOSITORY / COMMIT
+        return json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else None
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     return None if commit is None else {"id": commit, "changed_files": bool(changes)}
 

@@ -1,12 +1,15 @@
-"""Timing of compiled programs, with the result waited for."""
+"""Programs are compiled side by side, then timed one after another, each result waited for."""
 
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 
+Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 
@@ -39,6 +42,46 @@ def compiled(function: Callable, *given: Any) -> Callable:
     """`function` compiled for arrays of these shapes; arguments that are none become constants."""
     jitted: Any = eqx.filter_jit(function)
     return jitted.lower(*given).compile()
+
+
+def available_cores() -> int:
+    """The processor's cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def side_by_side(
+    make: Callable[[Key], Result],
+    keys: Iterable[Key],
+    failed: Callable[[Exception], Result] | None = None,
+) -> dict[Key, Result]:
+    """`make(key)` of every key, as many at a time as there are cores. For compiling, not timing.
+
+    What raises is made again alone: a compiler tries implementations on the device, whose memory
+    may not hold the arrays of several programs.
+
+    **Arguments:**
+
+    - `failed`: what stands for the result of a key that raises alone too; without it, that raises.
+    """
+    keys = [*keys]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        pending = {key: pool.submit(make, key) for key in keys}
+    return {
+        key: one.result() if one.exception() is None else _alone(make, key, failed)
+        for key, one in pending.items()
+    }
+
+
+def _alone(
+    make: Callable[[Key], Result], key: Key, failed: Callable[[Exception], Result] | None
+) -> Result:
+    try:
+        return make(key)
+    except Exception as error:  # a compiler may fail in any way
+        if failed is None:
+            raise
+        return failed(error)
 
 
 def timed(call: Callable[[], Result]) -> tuple[float, Result]:

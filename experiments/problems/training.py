@@ -1,7 +1,6 @@
 """A training on every split of the data; killed and started again, it goes on from checkpoints."""
 
 import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,8 @@ import pandas as pd
 
 from experiments.datasets.dataset import DatasetError
 from experiments.datasets.parts import load, splits
+from experiments.harness.kept import identify
 from experiments.harness.progress import Progress
-from experiments.harness.sources import Sources
 from experiments.problems.classifier import Classifier
 from experiments.problems.trainer import (
     Checkpoint,
@@ -29,8 +28,6 @@ from experiments.problems.trainer import (
     compile_programs,
     run,
 )
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
@@ -45,12 +42,6 @@ def checkpoints(output: Path) -> Iterator[Path]:
     except DatasetError as error:
         sys.exit(str(error))
     shutil.rmtree(kept)
-
-
-def identify(settings: Settings, experiment: str, split: int) -> str:
-    """A checksum of what a run depends on: its settings and the code."""
-    code = Sources(_REPOSITORY).digest(f"experiments.{experiment}")
-    return hashlib.sha256(json.dumps([asdict(settings), split, code]).encode()).hexdigest()
 
 
 def train(
@@ -72,7 +63,7 @@ def train(
             state = begin(settings, *shape, split, len(parts.training.labels))
             if programs is None:
                 programs = compile_programs(settings, parts.training, state)
-            identity = identify(settings, experiment, split)
+            identity = identify(experiment, {**asdict(settings), "split": split})
             place = Checkpoint(kept / f"split{split}.eqx", identity)
             state, rows = run(settings, programs, parts, state, split, place, watch, progress)
             found.append(rows)
