@@ -24,6 +24,7 @@ from experiments.harness.configuration import (
     results_folder,
 )
 from experiments.harness.sources import Sources
+from experiments.lent.order import rank
 
 
 def complete_configuration(given):
@@ -101,6 +102,22 @@ def weights_of(experiment):
 def weights_option(experiment):
     """The option that names them."""
     return " ".join(f"--weights {shlex.quote(path)}" for path in weights_of(experiment))
+
+
+def worth(name):
+    """The priority of a job that makes this result: the earlier in the order of worth, the higher."""
+    order = config["lent"]["order"]
+    return len(order) - rank(order, name)
+
+
+def curve_worth(experiment):
+    """The function that finds the priority of a curve of a grid."""
+    return lambda wildcards: worth(f"{experiment}/batch{wildcards.batch}_dim{wildcards.dim}")
+
+
+def weights_worth():
+    """The priority of the AR GRU's training: that of the most wanted experiment that needs it."""
+    return max(worth(one.name) for one in EXPERIMENTS if one.weights)
 
 
 def tables_of(experiment):

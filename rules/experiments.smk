@@ -12,6 +12,7 @@ rule measure_gru_scaling:
         json=f"results/fresh/{SCALE}/gru_scaling/batch{{batch}}_dim{{dim}}.json",
     log:
         f"logs/fresh/{SCALE}/gru_scaling/batch{{batch}}_dim{{dim}}.log",
+    priority: curve_worth("gru_scaling")
     conda:
         "../environment.yml"
     threads: workflow.cores
@@ -106,6 +107,7 @@ rule measure_argru_training:
         json=f"results/fresh/{SCALE}/argru_training.json",
     log:
         f"logs/fresh/{SCALE}/argru_training.log",
+    priority: weights_worth()
     conda:
         "../environment.yml"
     resources:
@@ -132,6 +134,7 @@ rule measure_argru:
         times=f"results/fresh/{SCALE}/argru_times.csv",
     log:
         f"logs/fresh/{SCALE}/argru.log",
+    priority: worth("argru")
     conda:
         "../environment.yml"
     threads: workflow.cores
@@ -158,6 +161,7 @@ rule measure_training:
         f"logs/fresh/{SCALE}/training/{{variant}}.log",
     wildcard_constraints:
         variant="|".join(config["training"]["variants"]),
+    priority: worth("training")
     conda:
         "../environment.yml"
     threads: workflow.cores
@@ -211,6 +215,7 @@ for one in EXPERIMENTS:
             tables=tables_of(one),
         log:
             f"logs/fresh/{SCALE}/{one.name}.log",
+        priority: worth(one.name)
         conda:
             "../environment.yml"
         threads: workflow.cores if one.timed else 1

@@ -10,7 +10,7 @@ from tests.clones import ROOT
 
 EXPERIMENTS = ROOT / "experiments"
 # From the ground up: a room imports from itself and from those before it.
-ROOMS = ("catalogue", "harness", "datasets", "problems", "gpu", "experiments")
+ROOMS = ("catalogue", "harness", "datasets", "problems", "gpu", "lent", "experiments")
 # It reads results and imports no experiment.
 REPORTING = ("catalogue", "harness", "reporting")
 MODULES = sorted(EXPERIMENTS.rglob("*.py"))

@@ -146,6 +146,15 @@ def collect(inputs: Sequence[Path], output: Path, beside: Sequence[str] = ()) ->
     write_results(output, joined, records)
 
 
+def present(inputs: Sequence[Path]) -> list[Path]:
+    """Those of the inputs that exist, or all if none does. Tells which are left out."""
+    there = [path for path in inputs if path.is_file()]
+    for path in inputs if there else []:
+        if path not in there:
+            print(f"{path} does not exist and is left out.", file=sys.stderr)
+    return there or [*inputs]
+
+
 def _join(inputs: Sequence[Path]) -> pd.DataFrame:
     tables = [_read_table(path) for path in inputs]
     for path, table in zip(inputs, tables, strict=True):
@@ -222,9 +231,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     collecting.add_argument("--inputs", type=Path, nargs="+", required=True)
     collecting.add_argument("--output", type=Path, required=True)
     collecting.add_argument("--beside", nargs="*", default=[], help="further tables to join")
+    collecting.add_argument(
+        "--present", action="store_true", help="join those of the inputs that exist"
+    )
     options = parser.parse_args(arguments)
+    inputs = present(options.inputs) if options.present else options.inputs
     try:
-        collect(options.inputs, options.output, options.beside)
+        collect(inputs, options.output, options.beside)
     except ValueError as error:
         sys.exit(str(error))
 

@@ -10,7 +10,7 @@ from typing import Any
 from experiments.harness.configuration import defaults, merge, read_scale, read_schema
 
 # The scales that the tables show, from small to large.
-SCALES = ("smoke", "cpu", "paper")
+SCALES = ("smoke", "cpu", "gpu", "paper")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 _INTRODUCTION = """\
