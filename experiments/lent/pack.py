@@ -65,6 +65,7 @@ def pack(output: Path, commands: str, packages: Sequence[str], python: str, plat
         (folder / COMMANDS).write_text(commands, encoding="utf-8")
         if packages:
             install(folder / PACKAGES, packages, python, platform)
+        describe_project(folder / PACKAGES)
         with tarfile.open(partial, "w:gz") as archive:
             archive.add(folder, FOLDER)
     partial.replace(output)
@@ -133,6 +134,14 @@ def install(folder: Path, packages: Sequence[str], python: str, platform: str) -
         )
     if answer.returncode:
         raise PackError(f"The packages cannot be installed.\n{answer.stderr.strip()}")
+
+
+def describe_project(folder: Path) -> None:
+    """Writes what Python knows of the installed project, whose code is found in `src`."""
+    known = metadata.distribution(FOLDER)
+    place = folder / f"{FOLDER}-{known.version}.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text(str(known.read_text("METADATA")), encoding="utf-8")
 
 
 def _for_python(blocks: Iterable[str], python: str) -> Iterator[str]:

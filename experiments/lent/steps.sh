@@ -4,6 +4,7 @@
 end=$(($(date +%s) + ${1:-31536000}))
 archive=${2:-}
 case $archive in "" | /*) ;; *) archive=$called_from/$archive ;; esac
+if [ "$archive" ]; then mkdir -p "$(dirname "$archive")" || exit; fi
 failures=0
 
 # Measures what is not there yet: step OUTPUT LOG COMMAND [ARGUMENT...]
