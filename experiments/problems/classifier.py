@@ -24,7 +24,6 @@ from parallel_rnn import (
     AbstractSolver,
     DiagonalAdjoint,
     ImplicitAdjoint,
-    IteratedAdjoint,
     QuasiDEER,
     solve_batch,
 )
@@ -202,13 +201,8 @@ def iterated(
 
 
 def in_chunks(limits: Limits) -> Evaluation:
-    """Quasi-DEER in chunks, by default options in all else but the gradient on a GPU.
-
-    The default of the gradient holds Jacobians there; this one is exact too and does not.
-    """
-    on_cpu = jax.default_backend() == "cpu"
-    adjoint = EXACT if on_cpu else IteratedAdjoint()
-    options = {"chunk": limits.chunk, "group": limits.group, "adjoint": adjoint}
+    """Quasi-DEER in chunks, by default options in all else."""
+    options: dict[str, Any] = {"chunk": limits.chunk, "group": limits.group, "adjoint": EXACT}
 
     def evaluate(cell: Any, inputs: Array, guess: Any = None) -> Evaluated:
         del guess
