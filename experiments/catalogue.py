@@ -141,6 +141,12 @@ EXPERIMENTS = (
         weights=True,
     ),
     Experiment(
+        "chunks",
+        "Sweeps, depth, work and time against the length of the chunks (docs/chunks.md).",
+        timed=True,
+        weights=True,
+    ),
+    Experiment(
         "wide",
         "Where a parallel method pays on a CPU: time of wide GRUs against D.",
         timed=True,
@@ -264,6 +270,12 @@ FIGURES = (
         "windows",
         "Windows",
         "Iterations, work and time against the length of the window.",
+    ),
+    Figure(
+        "chunks",
+        "chunks",
+        "Chunks",
+        "Sweeps, depth, work and time against the length of the chunks.",
     ),
     Figure(
         "wide",

