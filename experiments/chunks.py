@@ -135,7 +135,7 @@ class Programs(NamedTuple):
     """The compiled solve of a cell, and the same with its evaluations of f counted."""
 
     run: Callable[[], Outcome]
-    count: Callable[[], Count]
+    evaluations: Callable[[], Count]
 
 
 def programs(settings: Settings, system: System, task: Task) -> Programs:
@@ -166,7 +166,7 @@ def measure(settings: Settings, system: System, task: Task, made: Programs) -> d
         affordable = int(settings.cell_seconds / first_s)
         times = [timed(run)[0] for _ in range(min(settings.repetitions, max(1, affordable)))]
     reached = bool(found.reached)
-    count = made.count()
+    count = made.evaluations()
     return {
         "system": task.system,
         "method": task.method,

@@ -26,7 +26,14 @@ from experiments.reporting.results import Results
 from experiments.reporting.tables.layout import to_markdown
 
 # The figures that README.md shows: the only pictures that are committed.
-IMAGES = ("argru_convergence", "gpu_memory_batch16", "gru_scaling_batch1", "wide", "windows")
+IMAGES = (
+    "argru_convergence",
+    "chunks",
+    "gpu_memory_batch16",
+    "gru_scaling_batch1",
+    "wide",
+    "windows",
+)
 TIMES_NOTE = (
     "Times are those of the experiment behind a row, all its jobs one after another on the device "
     "of the archive; the command also makes what the experiment needs."
@@ -103,7 +110,7 @@ def filled(text: str, written: dict[str, str]) -> str:
 
 
 def copy_images(root: Path) -> None:
-    """Copies the figures that README.md shows to docs/images."""
+    """Copies the figures that README.md and docs/ show to docs/images."""
     drawn = root / "figures" / "out" / "archived" / newest_archive(root).name
     kept = root / "docs" / "images"
     missing = [name for name in IMAGES if not (drawn / f"{name}.png").exists()]

@@ -232,6 +232,24 @@ CHAOS = """system,exponent_per_step,method,window,status,num_steps
     b,0,deer,8,ok,3
     c,1,deer,8,not converged,
     c,1,deer,4,ok,1"""
+CHUNKED = """dim,length,batch,method,seed,status,time_s
+    2,10,1,sequential,0,ok,4
+    2,100,1,sequential,0,ok,40
+    2,100,1,unrolled,0,ok,30
+    2,100,1,inputs_first,0,ok,50
+    2,100,1,quasi_deer,0,ok,90
+    2,10,1,chunks,0,ok,8
+    2,100,1,chunks,0,ok,10
+    4,100,1,sequential,0,ok,20
+    4,100,1,unrolled,0,ok,40
+    4,100,1,chunks,0,ok,20
+    4,1000,1,sequential,0,out of memory,"""
+CHUNKS = """system,method,length,chunk,status,num_steps,depth_evaluations,work_evaluations
+    gru,sequential,100,100,reached,0,100,100
+    gru,deer,100,1,reached,3,4,400
+    gru,deer,100,10,reached,2,25,250
+    gru,quasi_deer,100,20,reached,2,45,220
+    gru,quasi_deer,100,50,not within the limit,2,20,20"""
 WIDE = """dim,length,method,status,time_s
     64,10,sequential,ok,1
     64,10,quasi_deer,ok,9
@@ -394,6 +412,34 @@ INFINITE = float("inf")
             {"windows": WINDOWS},
             {"argru": 10},
             "500 evaluations (DEER, windows of 10) against 5,000 (ELK, whole)",
+        ),
+        (
+            "speedup_on_long_sequences",
+            {"batch": 1, "method": "chunks", "over": "best_scan"},
+            {"gru_scaling": CHUNKED},
+            {"chunks": 2},
+            "2 times as fast in the median (1 to 3 over 2 widths, T = 100)",
+        ),
+        (
+            "speedup_on_long_sequences",
+            {"batch": 1, "method": "chunks", "over": "quasi_deer"},
+            {"gru_scaling": CHUNKED},
+            {"chunks": 9},
+            "9 times as fast in the median (9 to 9 over 1 widths, T = 100)",
+        ),
+        (
+            "chunks_depth",
+            {"system": "gru"},
+            {"chunks": CHUNKS},
+            {"gru": 0.25},
+            "25 evaluations one after another of 100 (DEER, chunks of 10, 2 sweeps)",
+        ),
+        (
+            "chunks_work",
+            {"system": "gru"},
+            {"chunks": CHUNKS},
+            {"gru": 2.2},
+            "2.2 evaluations a step in chunks of 20 (quasi-DEER, 2 sweeps)",
         ),
         (
             "scale_elk_ratio",

@@ -50,6 +50,25 @@ def _pays(table: pd.DataFrame) -> str:
     return share(int((fastest < sequential.reindex(fastest.index)).sum()), len(sequential))
 
 
+def chunks(source: Results) -> dict[str, str]:
+    """The least depth and the least work of two systems, and the chunks that they are found with."""
+    table = rows(source.table("chunks"), status="reached")
+    numbers = {}
+    for system in ("gru", "argru"):
+        own = rows(table, system=system)
+        length = largest(pick(own, "length"))
+        numbers[f"chunks.{system}.length"] = count(length)
+        chunked = own.loc[(own["chunk"] > 1) & (own["method"] != "sequential")] if len(own) else own
+        for name in ("depth", "work"):
+            least = smallest(pick(chunked, f"{name}_evaluations"))
+            best = rows(chunked, **{f"{name}_evaluations": least})
+            prefix = f"chunks.{system}.{name}"
+            numbers[prefix] = quantity(ratio(least, length))
+            numbers[f"{prefix}.chunk"] = count(smallest(pick(best, "chunk")))
+            numbers[f"{prefix}.sweeps"] = count(smallest(pick(best, "num_steps")))
+    return numbers
+
+
 def wide(source: Results) -> dict[str, str]:
     """Times at the largest width, and the widths at which a parallel method is faster."""
     table = rows(source.table("wide"), status="ok")
@@ -58,6 +77,7 @@ def wide(source: Results) -> dict[str, str]:
     sequential = median(pick(widest, "time_s", method="sequential"))
     inputs_first = median(pick(widest, "time_s", method="inputs_first"))
     parallel = median(pick(widest, "time_s", method="quasi_deer"))
+    chunked = median(pick(widest, "time_s", method="chunks"))
     return {
         "wide.dims": span(dims, count),
         "wide.largest": count(largest(dims)),
@@ -65,6 +85,7 @@ def wide(source: Results) -> dict[str, str]:
         "wide.sequential.time": seconds(sequential),
         "wide.inputs_first.time": seconds(inputs_first),
         "wide.quasi_deer.time": seconds(parallel),
+        "wide.chunks.time": seconds(chunked),
         "wide.ratio": quantity(ratio(sequential, parallel)),
         "wide.inputs_first.ratio": quantity(ratio(inputs_first, parallel)),
         "wide.faster_at": _faster_at(table),

@@ -3,12 +3,13 @@
 import numpy as np
 
 from experiments.reporting.format import count, quantity, seconds, span
+from experiments.reporting.quantities import with_best_scan
 from experiments.reporting.results import Results, median, pick, rows
 from experiments.reporting.tables import training_accuracy
 
 VARIANTS = ("sequential", "deer", "quasi_deer", "quasi_deer_diagonal", "quasi_deer_warm")
 BASELINES = ("majority", "linear_probe")
-STEP_VARIANTS = ("sequential", "deer", "quasi_deer")
+STEP_VARIANTS = ("sequential", "best_scan", "deer", "quasi_deer", "chunks")
 
 
 def training(source: Results) -> dict[str, str]:
@@ -39,14 +40,15 @@ def _accuracy(values: np.ndarray) -> str:
 def training_step(source: Results) -> dict[str, str]:
     """Time and iterations of an update at EigenWorms' shape."""
     table = source.table("training_step")
+    compared = with_best_scan(table, [], column="variant") if len(table) else table
     numbers = {
         f"training_step.{name}": span(source.settings("training_step", name), count)
         for name in ("length", "units", "layers", "batch_size", "channels", "classes")
     }
     for name in STEP_VARIANTS:
-        own = rows(table, variant=name)
+        own = rows(compared, variant=name)
         numbers[f"training_step.{name}.time"] = seconds(median(pick(own, "time_s")))
-        if name != "sequential":
+        if name not in ("sequential", "best_scan"):
             layers = own.filter(like="num_steps_layer_").to_numpy(float).ravel()
             numbers[f"training_step.{name}.steps"] = span(layers, count)
     return numbers

@@ -6,11 +6,12 @@ import pandas as pd
 from experiments.harness.outcome import COMPLETED, OUT_OF_MEMORY
 from experiments.reporting import quantities
 from experiments.reporting.format import NOT_MEASURED, count, quantity, seconds, share, size, span
-from experiments.reporting.quantities import TOTAL, memory, memory_ratio
+from experiments.reporting.quantities import TOTAL, memory, memory_ratio, with_best_scan
 from experiments.reporting.results import Results, largest, median, pick, ratio, rows
 from experiments.reporting.tables import scaling_exponents
 
 METHODS = ("sequential", "deer", "quasi_deer")
+BASELINES = ("best_scan", "chunks")
 GPU_METHODS = ("sequential", "deer", "quasi_deer", "elk", "quasi_elk", "windowed_deer")
 BATCHES = (1, 16)
 # The memory of the paper's GPU.
@@ -48,6 +49,9 @@ def _scaling(table: pd.DataFrame, prefix: str) -> dict[str, str]:
     for name in METHODS:
         numbers[f"largest.{name}.time"] = seconds(median(pick(cell, "time_s", method=name)))
         numbers[f"largest.{name}.memory"] = size(temporary[name])
+    compared = with_best_scan(cell, ["dim", "length"]) if len(cell) else cell
+    for name in BASELINES:
+        numbers[f"largest.{name}.time"] = seconds(median(pick(compared, "time_s", method=name)))
     numbers["largest.temporary_ratio"] = quantity(ratio(temporary["deer"], temporary["quasi_deer"]))
     numbers |= _total_ratio(table)
     return {f"{prefix}.{name}": text for name, text in numbers.items()}
