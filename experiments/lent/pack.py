@@ -124,7 +124,7 @@ def install(folder: Path, packages: Sequence[str], python: str, platform: str) -
     blocks = re.findall(r"^\S.*(?:\n[ \t].*)*", pinned(lock, packages), re.MULTILINE)
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text("\n".join(_for_python(blocks, python)) + "\n", encoding="utf-8")
+        requirements.write_text("\n".join(for_python(blocks, python)) + "\n", encoding="utf-8")
         words = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile"]
         words += ["--require-hashes", "--target", str(folder), "--python-version", python]
         words += [word for one in platforms(platform) for word in ("--platform", one)]
@@ -144,7 +144,7 @@ def describe_project(folder: Path) -> None:
     (place / "METADATA").write_text(str(known.read_text("METADATA")), encoding="utf-8")
 
 
-def _for_python(blocks: Iterable[str], python: str) -> Iterator[str]:
+def for_python(blocks: Iterable[str], python: str) -> Iterator[str]:
     """The pins that are meant for a version of Python. Pip would go by the one that runs here."""
     given = {"python_version": python, "python_full_version": f"{python}.0"}
     for block in blocks:

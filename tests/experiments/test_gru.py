@@ -341,6 +341,18 @@ def test_collect_joins_tables_and_records(tmp_path):
     assert json.loads(output.with_suffix(".json").read_text()) == [{"n": 1}, {"n": 2}]
 
 
+def test_collect_joins_what_is_there_where_that_is_asked(tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    scaling(tmp_path / "there")
+    inputs = [str(tmp_path / name / "curve.csv") for name in ("there", "missing")]
+    output = tmp_path / "all.csv"
+    records.main(["collect", "--present", "--inputs", *inputs, "--output", str(output)])
+    assert len(pd.read_csv(output)) == len(pd.read_csv(inputs[0]))
+    assert f"{inputs[1]} does not exist and is left out." in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="does not exist: run its experiment first"):
+        records.main(["collect", "--present", "--inputs", inputs[1], "--output", str(output)])
+
+
 def test_collect_says_what_is_wrong(tmp_path):
     good = result_file(tmp_path, "good.csv", {"dim": [1]}, {})
     other = result_file(tmp_path, "other.csv", {"size": [1]}, {})
