@@ -112,7 +112,7 @@ def test_results_folder():
         ({"scael": "cpu"}, ["key scael is unknown", "did you mean scale?", "source"]),
         ({"gru_scaling": {"sedes": 1}}, ["gru_scaling.sedes is unknown", "seeds"]),
         ({"gru_scaling": {"batch_1": {"d": 1}}}, ["gru_scaling.batch_1.d", "dims, lengths"]),
-        ({"scale": "huge"}, ["'huge'", "cpu, paper, smoke"]),
+        ({"scale": "huge"}, ["'huge'", "cpu, gpu, paper, smoke"]),
         ({"scale": 3}, ["scale is 3", "must be a text"]),
         ({"source": "archived/none"}, ["'archived/none'", "use one of fresh"]),
         ({"source": "cpu"}, ["'cpu'", "use one of fresh"]),
