@@ -15,9 +15,7 @@ from a program that counts; only columns named `time...` differ between two runs
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,11 +28,12 @@ import pandas as pd
 from jaxtyping import Array, Bool, Int
 
 from experiments.harness.command_line import experiment_parser, read_settings
+from experiments.harness.kept import Cells, kept_cells
 from experiments.harness.methods import METHODS
 from experiments.harness.outcome import MISSED, PAPER_THRESHOLD, REACHED, largest_difference
 from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import compiled, timed
+from experiments.harness.timing import compiled, side_by_side, timed
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.counting import Count, Counter
@@ -107,6 +106,10 @@ class Task(NamedTuple):
     method: str
     chunk: int
     solver: AbstractSolver
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}: {self.method}, chunks of {self.chunk}"
 
 
 class Outcome(NamedTuple):
@@ -184,17 +187,23 @@ def measure(settings: Settings, system: System, task: Task, made: Programs) -> d
     }
 
 
-def run_all(settings: Settings) -> pd.DataFrame:
+def run_all(settings: Settings, cells: Cells) -> pd.DataFrame:
     """Compiles programs side by side, then times them one after another."""
     found = {name: SYSTEMS[name](settings) for name in settings.systems}
-    listed = tasks(settings, found)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = list(pool.map(lambda task: programs(settings, found[task.system], task), listed))
+    listed = {task.name: task for task in tasks(settings, found)}
+
+    def make(name: str) -> Programs:
+        return programs(settings, found[listed[name].system], listed[name])
+
+    def row(name: str) -> dict[str, Any]:
+        return measure(settings, found[listed[name].system], listed[name], made[name])
+
+    made = side_by_side(make, cells.missing(listed))
     rows = []
     with Progress(len(listed), EXPERIMENT) as progress:
-        for task, one in zip(listed, made, strict=True):
-            rows.append(measure(settings, found[task.system], task, one))
-            progress.advance(f"{task.system}: {task.method}, chunks of {task.chunk}")
+        for name in listed:
+            rows.append(cells.measured(name, partial(row, name)))
+            progress.advance(name)
     return pd.DataFrame(rows)
 
 
@@ -204,7 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, options = read_settings(Settings, parser, EXPERIMENT, arguments)
     about = {**asdict(settings), "weights": describe_weights(settings.weights)}
     record = RunRecord(EXPERIMENT, about, [settings.seed])
-    write_results(options.output, run_all(settings), record.complete())
+    with kept_cells(options.output, EXPERIMENT, about) as cells:
+        write_results(options.output, run_all(settings, cells), record.complete(**cells.about()))
 
 
 if __name__ == "__main__":
