@@ -264,8 +264,17 @@ def test_what_an_archive_has_is_measured(label):
     folder = ROOT / "results" / "archived" / label
     numbers = collect(Results(folder))
     unmeasured = {name for name, text in numbers.items() if "not measured" in text}
+    unmeasured = {name for name in unmeasured if not came_later(Results(folder), name)}
     parts = {name.partition(".")[0] for name in unmeasured}
     assert not {part for part in parts if (folder / f"{part}.csv").exists()}, unmeasured
+
+
+def came_later(results, name):
+    """Whether a number is of chunks or the best form of the scan, which older results lack."""
+    experiment, *words = name.split(".")
+    table = results.table(experiment)
+    names = {*table.get("method", ()), *table.get("variant", ())}
+    return bool({"chunks", "best_scan"} & {*words}) and "chunks" not in names
 
 
 def test_no_number_is_written_by_hand():

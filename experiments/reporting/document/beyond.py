@@ -51,7 +51,7 @@ def _pays(table: pd.DataFrame) -> str:
 
 
 def chunks(source: Results) -> dict[str, str]:
-    """The least depth and the least work of two systems, and the chunks that they are found with."""
+    """The least depth and the least work of two systems, and the chunks that have them."""
     table = rows(source.table("chunks"), status="reached")
     numbers = {}
     for system in ("gru", "argru"):
