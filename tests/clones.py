@@ -12,6 +12,8 @@ scale: smoke
 gru_scaling:
   batch_1: {dims: [1, 2], lengths: [10, 20]}
   batch_16: {dims: [2], lengths: [10, 20]}
+  methods: [sequential, unrolled, deer, quasi_deer, chunks]
+  shortest_chunk: 5
   seeds: 1
   repetitions: 1
   warmups: 0
@@ -28,7 +30,8 @@ argru:
 lorenz96: {length: 20, starts: 1, dampings: [0.1], max_steps: 20, iterates_start: 0, iterates: [1]}
 chaos: {length: 8, windows: [8], methods: [deer], forcings: [2], gains: [2], exponent_length: 20}
 damping: {argru_length: 20, window: 10, max_steps: 20, dampings: [0.1], scales: [0, 0.1]}
-wide: {dims: [2, 3], length: 20, window: 10, repetitions: 1}
+chunks: {systems: [argru], chunks: [5], argru_length: 20, repetitions: 1}
+wide: {dims: [2, 3], length: 20, window: 10, chunk: 5, repetitions: 1}
 architectures: {cells: [lstm], methods: [quasi_deer], length: 20, updates: 1, repetitions: 1}
 windows: {argru_length: 20, argru_windows: [10], max_steps: 20, repetitions: 1}
 training: {variants: [quasi_deer], length: 10, epochs: 1}
