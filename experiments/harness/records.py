@@ -99,6 +99,11 @@ def describe_commit() -> dict[str, Any] | None:
     return None if commit is None else {"id": commit, "changed_files": bool(changes)}
 
 
+def find_commit(name: str) -> str | None:
+    """The whole id of a commit of this repository; None where it has no such commit."""
+    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+
+
 def write_results(path: Path, table: pd.DataFrame, record: Any) -> None:
     """Writes the record and the table so that nobody ever sees half of either.
 

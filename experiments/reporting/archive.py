@@ -4,12 +4,15 @@
     python -m experiments.reporting.archive promote --scale cpu --label my-machine \\
         --other gpu_memory=paper
     python -m experiments.reporting.archive promote --scale cpu --label part --only wide chaos
+    python -m experiments.reporting.archive adopt --folder brought --label h100 --commit 1a2b3c4
     python -m experiments.reporting.archive verify
 
 `promote` copies the collected results of a fresh run to results/archived/LABEL. No rule of
 the pipeline writes there, so drawing from an archive never starts an experiment. `--other` takes
-an experiment from the run of another scale, `--only` keeps some of them. `verify` compares every
-archive with its checksums.
+an experiment from the run of another scale, `--only` keeps some of them. `adopt` keeps what the
+experiments' command lines wrote into any folder, such as one brought from a machine without the
+workflow: whatever experiments it has, single curves joined. `--commit` says at which commit they
+ran where their records could not. `verify` compares every archive with its checksums.
 """
 
 import argparse
@@ -19,17 +22,18 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import EXPERIMENTS
-from experiments.harness.records import describe_commit, read_records
+from experiments.catalogue import EXPERIMENTS, Experiment
+from experiments.harness.records import collect, describe_commit, find_commit, read_records
+from experiments.reporting.results import PROVENANCE
 
 # The experiments. Their further tables begin with their names.
 NAMES = tuple(one.name for one in EXPERIMENTS)
-PROVENANCE = "provenance.json"
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Facts that the provenance gathers from all records: name in the provenance -> key in a record.
 _GATHERED = {"measured_at_commits": "commit", "devices": "device", "versions": "versions"}
@@ -48,35 +52,78 @@ def promote(
 ) -> Path:
     """Copies the results of a fresh run to a new archive and returns its folder.
 
-    The copy is made under another name and renamed when it is complete.
-
     **Arguments:**
 
     - `scale`: the scale that was run.
     - `other_scales`: experiments to take from runs of other scales, each with its scale.
     - `experiments`: what to keep; all of them if nothing is said.
     """
-    target = _new_folder(root, label)
     other_scales = other_scales or {}
-    files = _collected_results(root, scale, other_scales, experiments)
-    commit = describe_commit()  # before the copy, which is a change of the working tree
+    with _new_archive(root, label) as partial:
+        for path in _collected_results(root, scale, other_scales, experiments):
+            shutil.copyfile(path, partial / path.name)
+        machine = {"system": platform.system(), "machine": platform.machine()}
+        scales = {"scale": scale, "other_scales": dict(other_scales)}
+        _write_provenance(partial, label, platform=machine, **scales)
+    return root / "results" / "archived" / label
+
+
+def adopt(
+    root: Path,
+    folder: Path,
+    label: str,
+    commit: str | None = None,
+    experiments: Sequence[str] = NAMES,
+) -> Path:
+    """Makes a new archive of results in any folder and returns the archive's folder.
+
+    What is there of the experiments is taken, and nothing else that lies in the folder.
+
+    **Arguments:**
+
+    - `folder`: NAME.csv and NAME.json of experiments, or their curves in NAME/.
+    - `commit`: the commit at which they ran, where the records lack it (a copy without .git). The
+      provenance says that it was added by hand; the records stay as they are.
+    - `experiments`: what to keep; all that is there if nothing is said.
+    """
+    _refuse_unknown(experiments)
+    found = [one for one in EXPERIMENTS if one.name in experiments and _is_in(folder, one.name)]
+    if not found:
+        raise ArchiveError(
+            f"{folder} has no results of an experiment that is asked for: name the folder in which "
+            "experiments wrote NAME.csv and NAME.json, or curves in NAME/."
+        )
+    with _new_archive(root, label) as partial:
+        for one in found:
+            _take(one, folder, partial)
+        _write_provenance(partial, label, **_added_commit(partial, commit))
+    return root / "results" / "archived" / label
+
+
+@contextmanager
+def _new_archive(root: Path, label: str) -> Iterator[Path]:
+    """A folder that becomes the archive once it is complete; nothing of it is left otherwise."""
+    target = _new_folder(root, label)
     partial = root / "results" / f".{label}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for path in files:
-        shutil.copyfile(path, partial / path.name)
+    try:
+        yield partial
+        target.parent.mkdir(exist_ok=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_provenance(partial: Path, label: str, **facts: Any) -> None:
     about = {
         "label": label,
-        "scale": scale,
-        "other_scales": dict(other_scales),
-        "promoted_at_commit": commit,
+        "promoted_at_commit": describe_commit(),
         **describe(partial),
+        **facts,
     }
     text = json.dumps(about, indent=1) + "\n"
     (partial / PROVENANCE).write_text(text, encoding="utf-8")
-    target.parent.mkdir(exist_ok=True)
-    partial.rename(target)
-    return target
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -86,7 +133,6 @@ def describe(folder: Path) -> dict[str, Any]:
     everything = [record for several in records.values() for record in several]
     return {
         "promoted_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "platform": {"system": platform.system(), "machine": platform.machine()},
         **{
             name: _distinct([record.get(fact) for record in everything])
             for name, fact in _GATHERED.items()
@@ -119,6 +165,16 @@ def folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"results/archived/*/{PROVENANCE}"))
 
 
+def fullest(root: Path) -> Path | None:
+    """Of the archives with the most experiments the newest; None where there is no archive."""
+    return max(folders(root), key=_rank, default=None)
+
+
+def _rank(folder: Path) -> tuple[int, str]:
+    provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    return sum(f"{name}.csv" in provenance["sha256"] for name in NAMES), provenance["promoted_utc"]
+
+
 def _new_folder(root: Path, label: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
         raise ArchiveError(
@@ -137,9 +193,7 @@ def _collected_results(
     root: Path, scale: str, other_scales: Mapping[str, str], experiments: Sequence[str]
 ) -> list[Path]:
     """The files of fresh runs, if they have the results of all these experiments."""
-    for name in (*other_scales, *experiments):
-        if name not in NAMES:
-            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(NAMES)}.")
+    _refuse_unknown([*other_scales, *experiments])
     found = []
     for name in experiments:
         fresh = root / "results" / "fresh" / other_scales.get(name, scale)
@@ -150,15 +204,74 @@ def _collected_results(
                     f"(./run snakemake --cores all --config scale={fresh.name}), or name the "
                     "experiments to keep with --only."
                 )
-        found += [
-            path for path in fresh.glob(f"{name}*") if path.is_file() and _owner(path) == name
-        ]
+        found += _files_of(name, fresh)
     return sorted(found, key=lambda path: path.name)
+
+
+def _files_of(name: str, folder: Path) -> list[Path]:
+    """The files of an experiment in a folder: tables, record, weights."""
+    return [path for path in folder.glob(f"{name}*") if path.is_file() and _owner(path) == name]
 
 
 def _owner(path: Path) -> str:
     """The experiment that a file belongs to: the longest name that the file's name begins with."""
     return max((name for name in NAMES if path.stem.startswith(name)), key=len)
+
+
+def _refuse_unknown(experiments: Iterable[str]) -> None:
+    for name in experiments:
+        if name not in NAMES:
+            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(NAMES)}.")
+
+
+def _is_in(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.csv").is_file() or bool(_curves(folder, name))
+
+
+def _curves(folder: Path, name: str) -> list[Path]:
+    """The tables of an experiment's curves: those with a record, which further tables lack."""
+    tables = sorted((folder / name).glob("*.csv"))
+    return [path for path in tables if path.with_suffix(".json").is_file()]
+
+
+def _take(experiment: Experiment, folder: Path, partial: Path) -> None:
+    """Copies the results of an experiment, or joins those of its curves, with all their tables."""
+    name = experiment.name
+    if not (folder / f"{name}.csv").is_file():
+        return collect(_curves(folder, name), partial / f"{name}.csv", experiment.tables)
+    needed = [f"{name}.json", *(f"{name}_{table}.csv" for table in experiment.tables)]
+    for file in needed:
+        if not (folder / file).is_file():
+            raise ArchiveError(
+                f"{folder} has {name}.csv without {file}: bring that file too, "
+                f"or name the experiments to keep, without {name}, with --only."
+            )
+    for path in _files_of(name, folder):
+        shutil.copyfile(path, partial / path.name)
+
+
+def _added_commit(folder: Path, commit: str | None) -> dict[str, Any]:
+    """What the provenance says of a commit that the records of some results lack."""
+    held = [name for name in NAMES if (folder / f"{name}.csv").is_file()]
+    recorded = [
+        record["commit"] for name in held for record in read_records(folder / f"{name}.csv")
+    ]
+    if None not in recorded:
+        if commit is not None:
+            raise ArchiveError("The records name their commit: leave out --commit.")
+        return {}
+    if commit is None:
+        raise ArchiveError(
+            "Some of the records name no commit, since a copy without .git has none: say with "
+            "--commit at which one the experiments ran."
+        )
+    found = find_commit(commit)
+    if found is None:
+        raise ArchiveError(
+            f"This repository has no commit '{commit}': fetch it, or correct --commit."
+        )
+    known = [one for one in recorded if one is not None]
+    return {"measured_at_commits": _distinct([*known, {"id": found, "added_by_hand": True}])}
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -200,25 +313,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=_experiment_and_scale,
         help="experiments to take from runs of other scales",
     )
-    promoting.add_argument(
-        "--only",
-        nargs="+",
-        default=NAMES,
-        metavar="EXPERIMENT",
-        help="the experiments to keep, where it is not all of them",
-    )
+    adopting = commands.add_parser("adopt", help="keep the results in any folder")
+    adopting.add_argument("--folder", required=True, type=Path, help="where the results are")
+    adopting.add_argument("--label", required=True, help="name of the new archive")
+    adopting.add_argument("--commit", help="where they ran, if their records do not say it")
+    for command in (promoting, adopting):
+        command.add_argument(
+            "--only",
+            nargs="+",
+            default=NAMES,
+            metavar="EXPERIMENT",
+            help="the experiments to keep, where it is not all of them",
+        )
     commands.add_parser("verify", help="compare all archives with their checksums")
     options = parser.parse_args(arguments)
     if options.command == "verify":
         _verify_all(_REPOSITORY)
         return
     try:
-        folder = promote(
-            _REPOSITORY, options.scale, options.label, dict(options.other), options.only
-        )
-    except ArchiveError as error:
+        folder = _make(_REPOSITORY, options)
+    except ValueError as error:
         sys.exit(str(error))
     print(f"Archived as {folder.relative_to(_REPOSITORY).as_posix()}: commit this folder.")
+
+
+def _make(root: Path, options: argparse.Namespace) -> Path:
+    if options.command == "adopt":
+        return adopt(root, options.folder, options.label, options.commit, options.only)
+    return promote(root, options.scale, options.label, dict(options.other), options.only)
 
 
 if __name__ == "__main__":

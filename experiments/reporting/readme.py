@@ -1,4 +1,4 @@
-"""Writes the parts of README.md that follow from the newest archive, and its pictures.
+"""Writes the parts of README.md that follow from the fullest archive, and its pictures.
 
     python -m experiments.reporting.readme            # writes the tables of README.md
     python -m experiments.reporting.readme --check    # says whether they are in step
@@ -9,7 +9,6 @@ figures/out/archived/LABEL, so draw the archive first.
 """
 
 import argparse
-import json
 import math
 import re
 import shutil
@@ -20,8 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.harness.records import write_atomically
-from experiments.reporting import claim_list, claims
-from experiments.reporting.archive import PROVENANCE, folders
+from experiments.reporting import archive, claim_list, claims
 from experiments.reporting.results import Results
 from experiments.reporting.tables.layout import to_markdown
 
@@ -47,35 +45,31 @@ class ReadmeError(ValueError):
     """A README that cannot be written; the message is one sentence for the user."""
 
 
-def newest_archive(root: Path) -> Path:
-    """The archive that was promoted last."""
-    found = folders(root)
-    if not found:
+def main_archive(root: Path) -> Path:
+    """The archive that README.md shows: the newest of those with the most experiments."""
+    found = archive.fullest(root)
+    if found is None:
         raise ReadmeError(
             "There is no archive in results/archived: promote one (CONTRIBUTING.md says how)."
         )
-    return max(found, key=_promoted)
-
-
-def _promoted(archive: Path) -> str:
-    return json.loads((archive / PROVENANCE).read_text(encoding="utf-8"))["promoted_utc"]
+    return found
 
 
 def parts(root: Path) -> dict[str, str]:
     """The generated parts by their names."""
-    archive = newest_archive(root)
-    judged, found = claims.tables(claim_list.read(root), Results(archive))
+    shown = main_archive(root)
+    judged, found = claims.tables(claim_list.read(root), Results(shown))
     return {
-        "claims": _claims(judged, archive.name),
+        "claims": _claims(judged, shown.name),
         "findings": to_markdown(_as_commands(claims.findings_for_readers(found), found), ""),
     }
 
 
-def _claims(judged: pd.DataFrame, archive: str) -> str:
+def _claims(judged: pd.DataFrame, label: str) -> str:
     counts = judged["verdict"].value_counts()
     verdicts = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS if name in counts)
     devices = ", ".join(sorted(set(judged["device"]) - {claims.MISSING}))
-    introduction = f"Measured on {devices} (`results/archived/{archive}`): {verdicts}."
+    introduction = f"Measured on {devices} (`results/archived/{label}`): {verdicts}."
     shown = _as_commands(claims.claims_for_readers(judged), judged)
     table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
     return f"{introduction}\n\n{table}"
@@ -111,7 +105,7 @@ def filled(text: str, written: dict[str, str]) -> str:
 
 def copy_images(root: Path) -> None:
     """Copies the figures that README.md and docs/ show to docs/images."""
-    drawn = root / "figures" / "out" / "archived" / newest_archive(root).name
+    drawn = root / "figures" / "out" / "archived" / main_archive(root).name
     kept = root / "docs" / "images"
     missing = [name for name in IMAGES if not (drawn / f"{name}.png").exists()]
     if missing:

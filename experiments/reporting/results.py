@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+# What an archive says of itself, beside its results.
+PROVENANCE = "provenance.json"
 # What pandas computes has types that are unions of almost everything: no checker resolves them.
 Table = Any
 Column = Any
@@ -57,7 +59,8 @@ class Results:
             content = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
-        return content if isinstance(content, list) else [content]
+        records = content if isinstance(content, list) else [content]
+        return [{**one, "commit": one.get("commit") or self._added_commit} for one in records]
 
     def settings(self, name: str, key: str) -> list[Any]:
         """The values that a setting has in the records of a table, each once, in their order."""
@@ -90,6 +93,16 @@ class Results:
         stems = sorted(path.stem for path in self.folder.glob("*.csv"))
         records = [record for stem in stems for record in self.records(stem)]
         return sorted(records, key=lambda record: record["started_utc"])
+
+    @cached_property
+    def _added_commit(self) -> dict[str, Any] | None:
+        """The commit that an archive's provenance says where records could not."""
+        try:
+            provenance = json.loads((self.folder / PROVENANCE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        commits = provenance.get("measured_at_commits", [])
+        return next((one for one in commits if one and one.get("added_by_hand")), None)
 
     def _record(self, name: str) -> dict[str, Any]:
         records = self.records(name)
@@ -147,7 +160,9 @@ def ratio(one: float, other: float) -> float:
 
 
 def name_commit(commit: dict[str, Any] | None) -> str:
-    """The commit of a record in short, and whether files differed from it."""
+    """The commit of a record in short; whether files differed from it, or who says so."""
     if commit is None:
         return "unknown"
+    if commit.get("added_by_hand"):
+        return f"{commit['id'][:9]} (added by hand)"
     return commit["id"][:9] + (" with changes" if commit["changed_files"] else "")

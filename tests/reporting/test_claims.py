@@ -127,7 +127,7 @@ def test_without_results_nothing_is_judged_and_nothing_fails(tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 5])
 def test_tables_with_few_rows_fail_nothing(tmp_path, kept):
-    archive = readme.newest_archive(ROOT)
+    archive = readme.main_archive(ROOT)
     for record in archive.glob("*.json"):
         (tmp_path / record.name).write_bytes(record.read_bytes())
     for path in archive.glob("*.csv"):
@@ -594,7 +594,8 @@ def test_pictures_are_copied_and_a_missing_one_is_named(tmp_path):
         folder.mkdir(parents=True)
     with pytest.raises(readme.ReadmeError, match="no archive"):
         readme.copy_images(tmp_path)
-    (archive / "provenance.json").write_text('{"promoted_utc": "2026-01-01"}')
+    about = {"promoted_utc": "2026-01-01", "sha256": {}}
+    (archive / "provenance.json").write_text(json.dumps(about))
     with pytest.raises(readme.ReadmeError, match=rf"has no {readme.IMAGES[0]}\.png: draw the"):
         readme.copy_images(tmp_path)
     for name in readme.IMAGES:
