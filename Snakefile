@@ -45,3 +45,4 @@ rule all:
 
 onstart:
     refuse_second_run()
+    tell_what_an_archive_lacks()

@@ -127,6 +127,8 @@ def draw(found: results.Found) -> Figure:
         time.set_ylabel(f"time to\nMAD < {THRESHOLD} [s]")
     for axes in grid[0, 1:]:  # those below have the same scale
         leave_room(axes)
+    for axes in grid[:, 2]:
+        style.log_ticks(axes.yaxis)
     grid[0, 0].legend(loc="upper right", fontsize=6, handlelength=1.2, labelspacing=0.2)
     for axes in grid[-1]:
         axes.set_xlabel("damping λ")

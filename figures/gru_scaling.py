@@ -59,7 +59,8 @@ def total_memory(table: pd.DataFrame) -> pd.Series:
 #
 # A cell that does not fit in memory was never run. It is a cross: above the lines in
 # the upper panels, which have no value for it, and at the memory it would need in the
-# lowest, where a grey line is the memory that programs were allowed.
+# lowest, where a grey line is the memory that programs were allowed. A program that the
+# compiler itself gave up has no memory; its cross is above the lines there too.
 
 # %%
 ROWS = {
@@ -78,6 +79,8 @@ def draw_line(axes: Axes, method: str, curve: pd.DataFrame) -> None:
 
 def mark_unknown(axes: Axes, method: str, missing: pd.DataFrame, row: int) -> None:
     """Crosses near the panel's upper edge, one row a method, for cells that did not fit."""
+    if missing.empty:
+        return
     heights = np.full(len(missing), 1 - CROSS_ROW * (row + 1.5))
     place = axes.get_xaxis_transform()
     axes.plot(missing["length"], heights, transform=place, **style.cross(method))
@@ -121,7 +124,8 @@ def draw_column(column: np.ndarray, cells: pd.DataFrame, allowed: float) -> int:
             mark_unknown(time, method, missing, crossed)
             if method not in ("sequential", "best_scan"):  # they have no iterations
                 mark_unknown(iterations, method, missing, crossed)
-            mark_needed(memory, method, missing, allowed)
+            mark_needed(memory, method, missing.query("memory_mib.notna()"), allowed)
+            mark_unknown(memory, method, missing.query("memory_mib.isna()"), crossed)
             crossed += 1
     return crossed
 
@@ -138,6 +142,8 @@ def scale_axes(grid: np.ndarray, cross_rows: int) -> None:
     room = 1 / (1 - CROSS_ROW * (cross_rows + 1)) - 1 if cross_rows else 0.05
     low, high = grid[0, 0].get_ylim()  # the panels of a row share one scale
     grid[0, 0].set_ylim(low, high * (high / low) ** room)
+    low, high = grid[2, 0].get_ylim()
+    grid[2, 0].set_ylim(low, high * (high / low) ** room)
     grid[1, 0].set_ylim(0, grid[1, 0].get_ylim()[1] * (1 + room))
     grid[1, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
 

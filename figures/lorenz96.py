@@ -110,6 +110,8 @@ def draw_sweep(figure: SubFigure, found: results.Found) -> None:
     grid[1, 0].legend(loc="lower left", fontsize=6, handlelength=1.2, labelspacing=0.2)
     for axes in grid.flat:
         axes.minorticks_off()
+    for axes in grid[:, 2]:
+        style.log_ticks(axes.yaxis)
     for axes in grid[-1]:
         axes.set_xlabel("damping λ")
     style.letter(grid[0])

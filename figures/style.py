@@ -15,12 +15,16 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from results import LABELS
 
 PAGE_WIDTH_IN = 7.2
+# An axis with fewer would have a single tick, or two.
+FEW_DECADES = 2
 FORMATS = (".pdf", ".svg", ".png")
 
 
@@ -135,6 +139,14 @@ def cross(method: str) -> dict:
         "linestyle": "none",
         "zorder": 3,
     }
+
+
+def log_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis: decades, and 2 and 5 between them where those are few."""
+    low, high = axis.get_view_interval()
+    if high < low * 10**FEW_DECADES:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
 
 
 def legend_above(figure: Figure, methods: Iterable[str]) -> None:

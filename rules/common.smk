@@ -10,6 +10,7 @@ from pathlib import Path
 from experiments.catalogue import (
     EXPERIMENTS,
     FIGURES,
+    SHARED_SCRIPTS,
     TABLES,
     TABLES_CATEGORY,
     CatalogueError,
@@ -156,10 +157,24 @@ def drawable(entries, source):
         for one in entries
         if source.startswith("fresh/")
         or not one.experiment
-        or all(
-            Path(f"results/{source}/{name}.csv").exists() for name in (one.experiment, *one.further)
-        )
+        or held(source).issuperset((one.experiment, *one.further))
     ]
+
+
+def tell_what_an_archive_lacks():
+    """Says on the terminal which experiments the source lacks, where it is part of an archive."""
+    lacking = [one.name for one in EXPERIMENTS if one.name not in held(SOURCE)]
+    if SOURCE.startswith("archived/") and lacking:
+        print(
+            f"{SOURCE} has no results of {', '.join(lacking)}: "
+            "what is made from them is left out.",
+            file=sys.stderr,
+        )
+
+
+def held(source):
+    """The names of the result tables that lie in a source."""
+    return {path.stem for path in Path(f"results/{source}").glob("*.csv")}
 
 
 def all_results(wildcards):

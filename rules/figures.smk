@@ -2,8 +2,8 @@
 # archive they never start an experiment, because no rule writes results/archived.
 
 
-# What all scripts import.
-DRAWING = code("figures.results", "figures.style")
+# What scripts import.
+DRAWING = code(*(f"figures.{name}" for name in sorted(SHARED_SCRIPTS)))
 
 for one in FIGURES:
 
@@ -50,6 +50,7 @@ for one in TABLES:
         input:
             further_results(one),
             csv=f"results/{{source}}/{one.experiment}.csv",
+            json=f"results/{{source}}/{one.experiment}.json",
         output:
             csv=report(
                 f"figures/out/{{source}}/{one.name}.csv",

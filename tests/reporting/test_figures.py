@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from experiments import gru_accuracy, gru_scaling
+from experiments.catalogue import SHARED_SCRIPTS
 from experiments.harness.methods import LABELS
 from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ("results", "style")
-FIGURES = sorted({path.stem for path in ROOT.glob("figures/*.py")} - set(SHARED))
+FIGURES = sorted({path.stem for path in ROOT.glob("figures/*.py")} - SHARED_SCRIPTS)
 
 
 @pytest.fixture(scope="module")

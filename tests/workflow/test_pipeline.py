@@ -29,10 +29,6 @@ from tests.clones import (
 
 LABELS = [*archives(ROOT), "tiny"]
 EXPERIMENT_RULES = ("measure_", "collect_", "install_")
-FIGURES = [
-    f"{one.name}{suffix}" for one in catalogue.FIGURES for suffix in (".pdf", ".svg", ".png")
-]
-TABLES = [f"{one.name}{suffix}" for one in catalogue.TABLES for suffix in (".csv", ".md", ".tex")]
 REPORT = ["numbers.json", "report.pdf"]
 PAGES = range(6, 13)
 SECOND_CURVE_AFTER_S = 120
@@ -140,10 +136,26 @@ def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
     assert not (folder / "results" / "fresh").exists()
 
 
+def made_from(held: set[str]) -> list[str]:
+    """The files that are made from these result tables."""
+    kinds = (
+        (catalogue.FIGURES, (".pdf", ".svg", ".png")),
+        (catalogue.TABLES, (".csv", ".md", ".tex")),
+    )
+    return [
+        f"{one.name}{suffix}"
+        for entries, suffixes in kinds
+        for one in entries
+        for suffix in suffixes
+        if not one.experiment or held.issuperset((one.experiment, *one.further))
+    ]
+
+
 @pytest.mark.slow
 def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
     folder = finished / "figures" / "out" / "fresh" / "smoke"
-    for name in [*FIGURES, *TABLES, *REPORT]:
+    held = {path.stem for path in (finished / "results" / "fresh" / "smoke").glob("*.csv")}
+    for name in [*made_from(held), *REPORT]:
         assert (folder / name).stat().st_size > 0, name
     assert "Nothing to be done" in run_tiny(finished)
 
@@ -161,7 +173,8 @@ def test_an_archive_is_drawn_without_any_experiment(archived, label):
     drawn = snakemake(archived, "--cores", "all", *given)
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
     folder = archived / "figures" / "out" / "archived" / label
-    assert all((folder / name).stat().st_size > 0 for name in [*FIGURES, *TABLES, *REPORT])
+    held = {path.stem for path in (archived / "results" / "archived" / label).glob("*.csv")}
+    assert all((folder / name).stat().st_size > 0 for name in [*made_from(held), *REPORT])
     assert len(PdfReader(folder / "report.pdf").pages) in PAGES
 
     touch_everything_but_results(archived)
@@ -186,6 +199,18 @@ def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archiv
     assert "not measured here: no results of lorenz96" in claims
     text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
     assert "no results of chaos" in " ".join(text.split())
+
+
+def test_a_part_of_an_archive_is_drawn_and_what_it_lacks_is_named(origin, tmp_path):
+    folder = make_clone(origin, tmp_path / "clone")
+    (whole, *_) = archives(ROOT)
+    (folder / "results" / "archived" / whole / "wide.csv").unlink()
+    answer = snakemake(folder, "table_2", "--config", f"source=archived/{whole}")
+    (sentence,) = [line for line in answer.stderr.splitlines() if "has no results of" in line]
+    assert sentence == (
+        f"archived/{whole} has no results of wide: what is made from them is left out."
+    )
+    assert (folder / "figures" / "out" / "archived" / whole / "table_2.md").exists()
 
 
 @pytest.mark.slow

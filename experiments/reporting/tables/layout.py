@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from experiments.catalogue import TABLES
 from experiments.harness.command_line import csv_path
 from experiments.harness.records import write_atomically
 from experiments.reporting.results import NotMeasured, Results
@@ -49,10 +50,19 @@ def run(
     parser.add_argument("--output", type=csv_path, required=True, help="also .md and .tex")
     options = parser.parse_args(arguments)
     try:
-        made = make(Results(options.results), options.output.stem)
+        results = Results(options.results)
+        made = make(results, options.output.stem)
     except NotMeasured as reason:
         sys.exit(f"{options.output.name} cannot be made: {reason}.")
-    write_tables(options.output, *made)
+    note = made.note + _device(results, options.output.stem)
+    write_tables(options.output, made.numbers, made.shown, note)
+
+
+def _device(results: Results, table: str) -> str:
+    """The sentence of a note that names the device; empty where there is no record."""
+    experiments = [one.experiment for one in TABLES if one.name == table]
+    devices = [results.device(name) for name in experiments if results.records(name)]
+    return f" Measured on {devices[0]}." if devices else ""
 
 
 def write_tables(output: Path, numbers: pd.DataFrame, shown: pd.DataFrame, note: str) -> None:
