@@ -19,6 +19,7 @@ include: "rules/common.smk"
 config = complete_configuration(config)
 SCALE = config["scale"]
 SOURCE = results_folder(config)
+BESIDE = results_beside(Path(workflow.basedir), config)
 
 
 wildcard_constraints:

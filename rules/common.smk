@@ -22,6 +22,7 @@ from experiments.harness.configuration import (
     ConfigurationError,
     complete,
     guess,
+    results_beside,
     results_folder,
 )
 from experiments.harness.sources import Sources
@@ -179,11 +180,31 @@ def held(source):
 
 def all_results(wildcards):
     """The tables and records of all experiments, of an archive those that it has."""
-    folder = Path(f"results/{wildcards.source}")
+    return results_in(wildcards.source)
+
+
+def results_in(source):
+    """The tables and records that a source has, or that rules make there."""
+    folder = Path(f"results/{source}")
     endings = (".csv", ".json")
-    if wildcards.source.startswith("fresh/"):
+    if source.startswith("fresh/"):
         return [f"{folder}/{one.name}{ending}" for one in EXPERIMENTS for ending in endings]
     return sorted(str(path) for path in folder.iterdir() if path.suffix in endings)
+
+
+def beside(wildcards):
+    """The archives whose claims stand beside those of a source."""
+    return [one for one in BESIDE if one != wildcards.source]
+
+
+def results_of_those_beside(wildcards):
+    """Their tables and records: a changed archive makes the table again."""
+    return [path for source in beside(wildcards) for path in results_in(source)]
+
+
+def folders_beside(wildcards):
+    """Their folders, as words of a command line."""
+    return shlex.join(f"results/{one}" for one in beside(wildcards))
 
 
 def report_files(entries, suffix):

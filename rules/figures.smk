@@ -81,6 +81,7 @@ rule judge_claims:
     """The paper's claims judged by the results, and what was found beyond the paper."""
     input:
         results=all_results,
+        beside=results_of_those_beside,
         claims="paper/claims.yaml",
     output:
         csv=report(
@@ -106,9 +107,10 @@ rule judge_claims:
         "../environment.yml"
     params:
         folder="results/{source}",
+        beside=folders_beside,
         code=code("experiments.reporting.claims"),
     message:
         "Judging the paper's claims"
     shell:
-        "python -m experiments.reporting.claims --results {params.folder:q} --output {output.csv:q}"
-        " --findings {output.findings:q} > {log:q} 2>&1"
+        "python -m experiments.reporting.claims --results {params.folder:q} --beside {params.beside}"
+        " --output {output.csv:q} --findings {output.findings:q} > {log:q} 2>&1"

@@ -49,12 +49,20 @@ def complete(root: Path, given: Mapping[str, Any]) -> Settings:
     settings = merge(defaults(schema), read_scale(root, scale), given)
     check(settings, schema)
     _check_source(root, settings["source"])
+    _check_beside(root, settings["beside"] or [])
     return settings
 
 
 def results_folder(settings: Settings) -> str:
     """The folder below results/ that figures read: fresh/SCALE or archived/LABEL."""
     return f"fresh/{settings['scale']}" if settings["source"] == "fresh" else settings["source"]
+
+
+def results_beside(root: Path, settings: Settings) -> list[str]:
+    """The folders below results/ whose claims stand beside those of the source."""
+    if settings["beside"] is None:
+        return _archived(root)
+    return settings["beside"]
 
 
 def read_schema(root: Path) -> Settings:
@@ -186,12 +194,26 @@ def _hint(value: Any, types: list[str]) -> str:
 
 
 def _check_source(root: Path, source: str) -> None:
-    known = ["fresh", *(f"archived/{label}" for label in archives(root))]
+    known = ["fresh", *_archived(root)]
     if source not in known:
         raise ConfigurationError(
             f"Configuration: there are no results for the source '{source}' "
             f"(no file results/{source}/provenance.json): use one of {', '.join(known)}."
         )
+
+
+def _check_beside(root: Path, beside: list[str]) -> None:
+    for folder in beside:
+        if folder not in _archived(root):
+            raise ConfigurationError(
+                f"Configuration: beside names '{folder}', which is no archive "
+                f"(no file results/{folder}/provenance.json): use some of "
+                f"{', '.join(_archived(root))}, or null for all."
+            )
+
+
+def _archived(root: Path) -> list[str]:
+    return [f"archived/{label}" for label in archives(root)]
 
 
 def _read_yaml(path: Path) -> Settings:

@@ -14,6 +14,8 @@ from experiments.reporting.results import Results
 
 Entry = Mapping[str, Any]
 
+BOUNDS = ["at_least", "at_most", "upper_bound"]
+
 _TEXT = {"type": "string"}
 # What claims and findings have in common: how a thing is measured and judged.
 _TEST = {
@@ -21,7 +23,7 @@ _TEST = {
     "rule": _TEXT,
     "measure": _TEXT,
     "arguments": {"type": "object"},
-    "judge": {"enum": ["at_least", "at_most", "within", "within_factor", "in_order"]},
+    "judge": {"enum": [*BOUNDS, "within", "within_factor", "in_order"]},
     "against": {"type": ["number", "object", "array"]},
     "tolerance": {"type": "number"},
 }

@@ -25,8 +25,8 @@ class Ratio(NamedTuple):
 
 
 def memory(table: Table, parts: tuple[str, ...]) -> Column:
-    """Bytes of some parts of each row's program: `TEMPORARY` or `TOTAL`."""
-    return table[[f"{part}_memory_bytes" for part in parts]].sum(axis=1)
+    """Bytes of some parts of each row's program, `TEMPORARY` or `TOTAL`; NaN if not known."""
+    return table[[f"{part}_memory_bytes" for part in parts]].sum(axis=1, skipna=False)
 
 
 def memory_ratio(table: Table, parts: tuple[str, ...]) -> Ratio | None:

@@ -4,8 +4,8 @@
     python -m experiments.reporting.readme --check    # says whether they are in step
     python -m experiments.reporting.readme --images   # copies the figures that README.md shows
 
-The tables are judged from results/archived/LABEL. The pictures are copied to docs/images from
-figures/out/archived/LABEL, so draw the archive first.
+The tables are judged from results/archived/LABEL, claims by the other archives too. The pictures
+are copied to docs/images from figures/out/archived/LABEL, so draw the archive first.
 """
 
 import argparse
@@ -19,9 +19,10 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.harness.records import write_atomically
-from experiments.reporting import archive, claim_list, claims
-from experiments.reporting.results import Results
-from experiments.reporting.tables.layout import to_markdown
+from experiments.reporting import archive, claim_list, claims, headline
+from experiments.reporting.results import Column, Results
+from experiments.reporting.tables.layout import MISSING, to_markdown
+from experiments.reporting.verdicts import VERDICTS
 
 # The figures that README.md shows: the only pictures that are committed.
 IMAGES = (
@@ -33,8 +34,8 @@ IMAGES = (
     "windows",
 )
 TIMES_NOTE = (
-    "Times are those of the experiment behind a row, all its jobs one after another on the device "
-    "of the archive; the command also makes what the experiment needs."
+    "Times are those of the experiment behind a row, all its jobs one after another on the first "
+    "device; the command also makes what the experiment needs."
 )
 BEGIN = "<!-- {name}: written by python -m experiments.reporting.readme -->"
 END = "<!-- end of {name} -->"
@@ -58,33 +59,43 @@ def main_archive(root: Path) -> Path:
 def parts(root: Path) -> dict[str, str]:
     """The generated parts by their names."""
     shown = main_archive(root)
-    judged, found = claims.tables(claim_list.read(root), Results(shown))
+    others = [Results(folder) for folder in archive.folders(root) if folder != shown]
+    sources = [Results(shown), *others]
+    judged, found = claims.tables(claim_list.read(root), sources[0], others)
+    durations = judged[claims.answer("duration_s", sources[0])]
     return {
-        "claims": _claims(judged, shown.name),
-        "findings": to_markdown(_as_commands(claims.findings_for_readers(found), found), ""),
+        "measured": headline.listed(sources),
+        "claims": _claims(judged, sources, durations),
+        "findings": to_markdown(
+            _as_commands(claims.findings_for_readers(found), found["duration_s"]), ""
+        ),
     }
 
 
-def _claims(judged: pd.DataFrame, label: str) -> str:
-    counts = judged["verdict"].value_counts()
-    verdicts = ", ".join(f"{counts[name]} {name}" for name in claims.VERDICTS if name in counts)
-    devices = ", ".join(sorted(set(judged["device"]) - {claims.MISSING}))
-    introduction = f"Measured on {devices} (`results/archived/{label}`): {verdicts}."
-    shown = _as_commands(claims.claims_for_readers(judged), judged)
+def _claims(judged: pd.DataFrame, sources: Sequence[Results], durations: Column) -> str:
+    verdicts = "\n".join(_counted(judged, source) for source in sources)
+    shown = _as_commands(claims.claims_for_readers(judged, sources), durations)
     table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
-    return f"{introduction}\n\n{table}"
+    return f"{verdicts}\n\n{table}"
 
 
-def _as_commands(table: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+def _counted(judged: pd.DataFrame, source: Results) -> str:
+    """How many claims a source has each verdict on."""
+    counts = judged[claims.answer("verdict", source)].value_counts()
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
+    return f"- {source.devices} (`results/{source.name}`): {verdicts}."
+
+
+def _as_commands(table: pd.DataFrame, durations: Column) -> pd.DataFrame:
     """The table with commands in place of targets, and how long their experiments took."""
     commands = [f"`./run snakemake {target}`" for target in table["target"]]
-    times = [_time(duration) for duration in numbers["duration_s"]]
+    times = [_time(duration) for duration in durations]
     return table.drop(columns="target").assign(command=commands, time=times)
 
 
 def _time(duration_s: float) -> str:
     if math.isnan(duration_s):
-        return claims.MISSING
+        return MISSING
     return f"{duration_s:.0f} s" if duration_s < 120 else f"{duration_s / 60:.0f} min"
 
 

@@ -78,10 +78,13 @@ class Results:
 
     def device(self, name: str) -> str:
         """What the experiment ran on, in short."""
-        device = self._record(name)["device"]
-        if self.on_gpu(name):
-            return device["kind"]
-        return f"{device['processor']}, {device['cores']} cores"
+        return _device(self._record(name)["device"])
+
+    @property
+    def devices(self) -> str:
+        """What its experiments ran on, in short; "no device" where there are no results."""
+        names = dict.fromkeys(_device(record["device"]) for record in self.runs)
+        return ", ".join(names) or "no device"
 
     def duration(self, name: str) -> float:
         """How long the experiment took, in seconds; all its jobs, one after another."""
@@ -109,6 +112,12 @@ class Results:
         if not records:
             raise NotMeasured(f"no record of {name}")
         return records[0]
+
+
+def _device(device: dict[str, Any]) -> str:
+    if device["platform"] != "cpu":
+        return device["kind"]
+    return f"{device['processor']}, {device['cores']} cores"
 
 
 def chosen(table: Table, **values: Any) -> Table:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.reporting import claim_list, claims, readme
+from experiments.reporting import claim_list, claims, readme, verdicts
 from experiments.reporting.claim_list import ClaimsError
 from experiments.reporting.measures.registry import MEASURES
 from experiments.reporting.results import NotMeasured, Results
@@ -28,9 +28,21 @@ def write(folder: Path, name: str, text: str, device: Any = CPU, **settings: Any
     """A result table of comma-separated lines and its record."""
     lines = [line.strip() for line in text.strip().splitlines()]
     (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    record = {"device": device, "configuration": settings, "duration_s": DURATION_S}
+    record = {
+        "device": device,
+        "configuration": settings,
+        "started_utc": "2026-01-01",
+        "duration_s": DURATION_S,
+    }
     (folder / f"{name}.json").write_text(json.dumps(record))
     return Results(folder)
+
+
+def answers(listed: Any, source: Results) -> pd.DataFrame:
+    """What a source says of claims: the columns of its answer under their plain names."""
+    judged = claims.judge_claims(listed, [source])
+    names = {claims.answer(name, source): name for name in claims.ANSWERS}
+    return judged.rename(columns=names)
 
 
 def claim(**values: Any) -> dict[str, Any]:
@@ -57,36 +69,8 @@ def test_the_paper_says_the_same_in_every_table():
             assert entry["against"] == table_2.PAPER[arguments["method"]].num_steps
 
 
-@pytest.mark.parametrize(
-    ("judge", "against", "tolerance", "meets", "fails"),
-    [
-        ("at_least", 10, None, {"a": 10, "b": 11}, {"a": 9, "b": 11}),
-        ("at_least", 10, 2, {"a": 8}, {"a": 7.9}),
-        ("at_most", 10, None, {"a": 10}, {"a": 10.1}),
-        ("at_most", 10, 2, {"a": 12}, {"a": float("inf")}),
-        ("at_most", {"a": 1}, None, {"a": 1, "b": 5}, {"a": 2, "b": 0}),
-        ("within", {"a": 1, "b": 2}, 0.3, {"a": 1.25, "b": 1.75}, {"a": 1, "b": 1.6}),
-        ("within_factor", 20, 2, {"a": 10}, {"a": 41}),
-        ("within_factor", 20, 2, {"a": 40}, {"a": 9}),
-        ("in_order", ["a", "b", "c"], None, {"c": 3, "a": 1, "b": 2}, {"a": 1, "b": 3, "c": 3}),
-    ],
-)
-def test_criteria_are_met_and_failed(judge, against, tolerance, meets, fails):
-    entry = {"judge": judge, "against": against}
-    if tolerance is not None:
-        entry["tolerance"] = tolerance
-    assert claims.holds(entry, meets)
-    assert not claims.holds(entry, fails)
-
-
-def test_a_value_that_the_criterion_needs_must_be_there():
-    entry = {"judge": "in_order", "against": ["elk", "quasi_elk"]}
-    with pytest.raises(NotMeasured, match="no results for quasi-ELK"):
-        claims.holds(entry, {"elk": 1})
-
-
 def test_criteria_in_words():
-    words = {entry["id"]: claims.criterion(entry) for entry in LISTED.claims}
+    words = {entry["id"]: verdicts.criterion(entry) for entry in LISTED.claims}
     assert words["table_1_memory_deer"] == "T 1, D 2, within 0.3"
     assert words["figure_2_memory"] == "at least 10 (tolerance 2)"
     assert words["figure_7_elk"] == "1e-6, within a factor of 10"
@@ -103,25 +87,42 @@ SPEED = """batch,dim,length,method,status,time_s,num_steps
 @pytest.mark.parametrize(
     ("device", "verdict", "shown"),
     [
-        (CPU, "not testable on this device", "Some CPU, 2 cores"),
+        (CPU, "not testable", "Some CPU, 2 cores"),
         (GPU, "reproduced", "Some GPU"),
     ],
 )
 def test_a_claim_about_a_gpu_is_judged_on_one_only(tmp_path, device, verdict, shown):
     entry = next(one for one in LISTED.claims if one["id"] == "figure_2_speed")
     source = write(tmp_path, "gru_scaling", SPEED, device)
-    row = claims.judge_claims([entry], source).iloc[0]
+    row = answers([entry], source).iloc[0]
     assert row["measured"] == "30 times as fast at best, at D = 8, T = 100"
     assert (row["verdict"], row["device"]) == (verdict, shown)
     assert row["duration_s"] == DURATION_S
 
 
+def test_a_claim_has_one_row_and_a_column_for_each_source(tmp_path):
+    entry = next(one for one in LISTED.claims if one["id"] == "figure_2_speed")
+    sources = []
+    for name, device in (("here", CPU), ("gpu", GPU), ("empty", None)):
+        (tmp_path / name).mkdir()
+        if device is None:
+            sources.append(Results(tmp_path / name))
+        else:
+            sources.append(write(tmp_path / name, "gru_scaling", SPEED, device))
+    judged = claims.judge_claims([entry], sources)
+    (shown,) = claims.claims_for_readers(judged, sources).to_dict("records")
+    place = tmp_path.name
+    assert shown[f"Some CPU, 2 cores ({place}/here)"].startswith("not testable: 30 times")
+    assert shown[f"Some GPU ({place}/gpu)"].startswith("reproduced: 30 times")
+    assert shown[f"no device ({place}/empty)"] == "not measured: no results of gru_scaling"
+
+
 def test_without_results_nothing_is_judged_and_nothing_fails(tmp_path):
-    judged, found = claims.tables(LISTED, Results(tmp_path))
-    assert set(judged["verdict"]) == {"not testable on this device"}
-    assert all(judged["measured"].str.startswith("not measured here: no results of "))
+    source = Results(tmp_path)
+    judged, found = answers(LISTED.claims, source), claims.tables(LISTED, source)[1]
+    assert set(judged["verdict"]) == {"not measured"}
+    assert all(judged["measured"].str.startswith("no results of "))
     assert all(found["measured"].str.startswith("not measured here: no results of "))
-    assert list(judged.columns) == claims.CLAIM_COLUMNS
     assert list(found.columns) == claims.FINDING_COLUMNS
 
 
@@ -132,7 +133,8 @@ def test_tables_with_few_rows_fail_nothing(tmp_path, kept):
         (tmp_path / record.name).write_bytes(record.read_bytes())
     for path in archive.glob("*.csv"):
         pd.read_csv(path, nrows=kept).to_csv(tmp_path / path.name, index=False)
-    judged, found = claims.tables(LISTED, Results(tmp_path))
+    judged = answers(LISTED.claims, Results(tmp_path))
+    found = claims.measure_findings(LISTED.findings, Results(tmp_path))
     assert not any(judged["measured"].str.contains("nan"))
     assert len(judged) == len(LISTED.claims) and len(found) == len(LISTED.findings)
 
@@ -500,7 +502,7 @@ def test_times_on_the_argru(tmp_path):
 def test_a_damping_that_never_works_is_a_failure_and_not_a_gap(tmp_path):
     source = write(tmp_path, "argru_sweep", SWEEP.replace(",20,", ",,").replace(",60,", ",,"))
     entry = next(one for one in LISTED.claims if one["id"] == "figure_7_elk")
-    row = claims.judge_claims([entry], source).iloc[0]
+    row = answers([entry], source).iloc[0]
     assert (row["measured"], row["verdict"]) == ("answer not found with any λ", "not reproduced")
 
 
@@ -514,8 +516,8 @@ def test_a_finding_that_does_not_hold_says_so(tmp_path):
 
 
 def test_readers_see_what_is_not_confirmed(tmp_path):
-    judged = claims.judge_claims(LISTED.claims, Results(tmp_path))
-    shown = claims.claims_for_readers(judged)
+    sources = [Results(tmp_path)]
+    shown = claims.claims_for_readers(claims.judge_claims(LISTED.claims, sources), sources)
     marked = shown["reported"].str.endswith("reported (unconfirmed)")
     assert list(marked) == [not entry["confirmed"] for entry in LISTED.claims]
     assert 0 < marked.sum() < len(marked)
@@ -560,11 +562,15 @@ def test_a_list_that_is_not_yaml_is_named(tmp_path):
 
 
 def test_tables_are_written(tmp_path):
-    write(tmp_path, "windows", WINDOWS)
+    here, gpu = tmp_path / "here", tmp_path / "gpu"
+    for folder, device in ((here, CPU), (gpu, GPU)):
+        folder.mkdir()
+        write(folder, "windows", WINDOWS, device)
     output, findings = tmp_path / "out" / "claims.csv", tmp_path / "out" / "findings.csv"
-    given = ["--results", str(tmp_path), "--output", str(output), "--findings", str(findings)]
-    claims.main(given)
-    assert list(pd.read_csv(output).columns) == claims.CLAIM_COLUMNS
+    written = ["--output", str(output), "--findings", str(findings)]
+    claims.main(["--results", str(here), "--beside", str(gpu), *written])
+    columns = [claims.answer(name, Results(one)) for one in (here, gpu) for name in claims.ANSWERS]
+    assert list(pd.read_csv(output).columns) == [*claims.FACTS, *columns]
     assert len(pd.read_csv(findings)) == len(LISTED.findings)
     rows = [line for line in output.with_suffix(".md").read_text().splitlines() if line[:1] == "|"]
     assert {line.count("|") for line in rows} == {8}

@@ -1,6 +1,7 @@
 """Measures of the autoregressive GRU: Figures 4 and 7, Table 2. Sweeps of Lorenz96 too."""
 
 import math
+from collections.abc import Mapping
 
 from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
@@ -10,6 +11,7 @@ from experiments.reporting.measures.measurement import (
     measured,
     number,
     power,
+    relative_spread,
 )
 from experiments.reporting.quantities import farthest_iterates, iterations, iterations_by_damping
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
@@ -28,7 +30,8 @@ def argru_iterations(source: Results, model: str, method: str | None = None) -> 
     steps = iterations(table).groupby(table["method"], sort=False)
     values = {str(name): float(value) for name, value in steps.median().items()}
     if method is None:
-        return measured(values, listed(values, count), EXPERIMENT)
+        spread = {str(name): relative_spread(own) for name, own in steps}
+        return measured(values, listed(values, count), EXPERIMENT, spread)
     low, high = steps.min().iloc[0], steps.max().iloc[0]
     text = f"{count(values[method])} iterations ({count(low)} to {count(high)})"
     return measured(values, text, EXPERIMENT)
@@ -40,21 +43,22 @@ def argru_times(source: Results, quantity: str) -> Measurement:
     values = dict(zip(table["method"], table[quantity].astype(float), strict=True))
     del values["sequential"]
     milliseconds = {name: 1e3 * value for name, value in values.items()}
-    return measured(values, f"{listed(milliseconds)} ms", EXPERIMENT)
+    return measured(values, f"{listed(milliseconds)} ms", EXPERIMENT, _spreads(source))
 
 
 def argru_fastest_parallel(source: Results) -> Measurement:
     """The time of the paper's fastest parallel method over that of sequential evaluation."""
     times = _times(source).set_index("method")["time_s"].astype(float)
-    return fastest_parallel(times[[*table_2.PAPER]], EXPERIMENT)
+    return fastest_parallel(times[[*table_2.PAPER]], EXPERIMENT, _spreads(source))
 
 
-def fastest_parallel(times: Column, experiment: str) -> Measurement:
+def fastest_parallel(times: Column, experiment: str, spread: Mapping[str, float]) -> Measurement:
     """The shortest time of a parallel method over that of sequential evaluation.
 
     **Arguments:**
 
     - `times`: seconds by method; one that is NaN does not count.
+    - `spread`: of the repetitions of each, as a share.
     """
     times = times.dropna()
     if "sequential" not in times or len(times) < 2:
@@ -66,7 +70,8 @@ def fastest_parallel(times: Column, experiment: str) -> Measurement:
         f"sequential {number(1e3 * sequential)} ms, {label(str(best))} "
         f"{number(1e3 * parallel.min())} ms: {number(ratio)} times as long"
     )
-    return measured({"fastest": ratio}, text, experiment)
+    widest = max(spread[str(best)], spread["sequential"])
+    return measured({"fastest": ratio}, text, experiment, {"fastest": widest})
 
 
 def argru_farthest_iterate(source: Results) -> Measurement:
@@ -111,6 +116,12 @@ def worse_at_both_ends(source: Results, experiment: str) -> Measurement:
             f"{count(low)} at {power(steps.index[0])}, {count(high)} at {power(steps.index[-1])}"
         )
     return measured(values, f"iterations: {'; '.join(texts)}", experiment)
+
+
+def _spreads(source: Results) -> dict[str, float]:
+    """How far the repetitions of each method's time lie apart."""
+    times = source.needed("argru_times").groupby("method")["time_s"]
+    return {str(name): relative_spread(own) for name, own in times}
 
 
 def _times(source: Results) -> Table:

@@ -10,6 +10,7 @@ from experiments.reporting.measures.measurement import (
     count,
     listed,
     measured,
+    relative_spread,
 )
 from experiments.reporting.quantities import iterations
 from experiments.reporting.results import Column, NotMeasured, Results, Table
@@ -21,8 +22,10 @@ PARALLEL = ["deer", "quasi_deer", "elk", "quasi_elk"]
 def lorenz96_iterations(source: Results) -> Measurement:
     """Median iterations to the threshold, the damped methods with the paper's dampings."""
     table = _at_best(source, source.needed(EXPERIMENT, method=PARALLEL))
-    values = _medians(iterations(table), table)
-    return measured(values, f"{listed(values, count)} iterations", EXPERIMENT)
+    steps = iterations(table)
+    values = _medians(steps, table)
+    spread = _spreads(steps, table)
+    return measured(values, f"{listed(values, count)} iterations", EXPERIMENT, spread)
 
 
 def undamped_iterations(source: Results) -> Measurement:
@@ -58,9 +61,9 @@ def lorenz96_farthest_iterate(source: Results) -> Measurement:
 def lorenz96_fastest_parallel(source: Results) -> Measurement:
     """The time of the fastest parallel method over that of sequential evaluation."""
     table = source.needed(EXPERIMENT)
-    times = _at_best(source, table).groupby("method")["time_s"].median()
-    sequential = table.query("method == 'sequential'")["time_s"].median()
-    return fastest_parallel(pd.concat([times, pd.Series({"sequential": sequential})]), EXPERIMENT)
+    kept = pd.concat([table.query("method == 'sequential'"), _at_best(source, table)])
+    times = kept.groupby("method")["time_s"].median()
+    return fastest_parallel(times, EXPERIMENT, _spreads(kept["time_s"], kept))
 
 
 def _at_best(source: Results, table: Table) -> Table:
@@ -71,6 +74,11 @@ def _at_best(source: Results, table: Table) -> Table:
     if kept.empty:
         raise NotMeasured("no results at the paper's dampings")
     return kept
+
+
+def _spreads(values: Column, table: Table) -> dict[str, float]:
+    """How far the starting states of each method lie apart."""
+    return {str(name): relative_spread(own) for name, own in values.groupby(table["method"])}
 
 
 def _medians(steps: Column, table: Table) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Measures of the trained classifiers (Figure 3) and of their gradients."""
 
 from experiments.reporting.measures.measurement import Measurement, listed, measured, number
-from experiments.reporting.results import Results
+from experiments.reporting.results import Column, Results
 
 EXPERIMENT, STEP, GRADIENTS = "training", "training_step", "gradients"
 
@@ -29,11 +29,16 @@ def accuracy_difference(source: Results, variants: list[str]) -> Measurement:
 
 def update_time_ratio(source: Results) -> Measurement:
     """Median time of an update at the paper's size: DEER's over quasi-DEER's."""
-    table = source.needed(STEP, variant=["deer", "quasi_deer"])
-    times = table.groupby("variant")["time_s"].median().reindex(["deer", "quasi_deer"])
+    times = update_times(source, ["deer", "quasi_deer"])
     ratio = float(times["deer"] / times["quasi_deer"])
     text = f"{number(ratio)} times: {listed(times.to_dict())} s"
     return measured({"quasi_deer": ratio}, text, STEP)
+
+
+def update_times(source: Results, variants: list[str]) -> Column:
+    """Median seconds of an update at the paper's size, for each variant; NaN if not measured."""
+    table = source.needed(STEP, variant=variants)
+    return table.groupby("variant")["time_s"].median().reindex(variants)
 
 
 def gradient_difference(source: Results) -> Measurement:

@@ -1,0 +1,78 @@
+"""What was measured on which device, in a few sentences: README.md begins with them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from experiments.harness.methods import LABELS
+from experiments.reporting.format import count, quantity, seconds
+from experiments.reporting.format import listed as in_words
+from experiments.reporting.measures.gru import speedups
+from experiments.reporting.measures.training import update_times
+from experiments.reporting.results import Column, NotMeasured, Results
+from experiments.reporting.tables import table_2
+
+METHOD = "quasi_deer"
+# The cells of the scaling experiment that are named: batch size, and for it sizes of the state.
+CELLS = {16: (64, 8), 1: (64,)}
+
+
+def listed(sources: Sequence[Results]) -> str:
+    """A list in Markdown, an entry a source."""
+    return "\n".join(f"- {_about(source)}" for source in sources)
+
+
+def _about(source: Results) -> str:
+    sentences = [sentence for part in PARTS for sentence in _said(part, source)]
+    jax = in_words(dict.fromkeys(record["versions"]["jax"] for record in source.runs))
+    return f"**{source.devices}** (`results/{source.name}`, JAX {jax}): {' '.join(sentences)}"
+
+
+def _said(part: Callable[[Results], str], source: Results) -> Iterator[str]:
+    try:
+        yield part(source)
+    except NotMeasured:
+        return
+
+
+def scaling(source: Results) -> str:
+    """How many times as fast as sequential evaluation an untrained GRU is evaluated."""
+    texts = [
+        f"{in_words(_at_longest(source, batch, dim) for dim in dims)} at batch size {batch}"
+        for batch, dims in CELLS.items()
+    ]
+    return (
+        f"{LABELS[METHOD]} evaluates an untrained GRU so many times as fast as `jax.lax.scan`: "
+        f"{'; '.join(texts)}."
+    )
+
+
+def _at_longest(source: Results, batch: int, dim: int) -> str:
+    ratios = speedups(source, batch, METHOD).sort_index()
+    if dim not in ratios.index.get_level_values("dim"):
+        raise NotMeasured(f"no times at D = {dim}")
+    own = ratios.loc[dim]
+    return f"{quantity(own.iloc[-1])} with D = {dim} (T = {count(own.index[-1])})"
+
+
+def update(source: Results) -> str:
+    """How long an update of the paper's classifier takes."""
+    times = update_times(source, ["sequential", "deer", METHOD])
+    parts = [f"{seconds(times[name])} with {LABELS[name]}" for name in ("deer", METHOD)]
+    ratio = quantity(times["sequential"] / times[METHOD])
+    return (
+        f"A training update at the shape of EigenWorms takes {seconds(times['sequential'])} "
+        f"sequentially, {in_words(parts)}: {ratio} times as fast."
+    )
+
+
+def argru(source: Results) -> str:
+    """Sequential evaluation of the AR GRU beside the damped methods."""
+    table = table_2.tabulate(source.needed("argru"), source.needed("argru_times"))
+    times: Column = table.set_index("method")["time_s"]
+    parts = [f"{seconds(times[name])} with {LABELS[name]}" for name in ("elk", "quasi_elk")]
+    return (
+        f"The states of the trained AR GRU take {seconds(times['sequential'])} sequentially, "
+        f"{in_words(parts)}."
+    )
+
+
+PARTS = (scaling, update, argru)
