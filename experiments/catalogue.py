@@ -117,6 +117,13 @@ EXPERIMENTS = (
         target="argru",
     ),
     Experiment(
+        "argru_seeds",
+        "Iterations of all methods on AR GRUs that were trained from several seeds.",
+        section="argru.seeds",
+        own_rule=True,
+        target="argru",
+    ),
+    Experiment(
         "lorenz96",
         "Lorenz96, the damping of ELK and quasi-ELK swept, convergence and iterates.",
         tables=("convergence", "iterates"),
@@ -335,6 +342,12 @@ TABLES = (
         "Table 2: AR GRU, times",
         "Table 2: time of an iteration, iterations and time in all on the AR GRU.",
         further=("argru_times",),
+    ),
+    Table(
+        "argru_seeds",
+        "argru_seeds",
+        "AR GRU, seeds of the training",
+        "Iterations on AR GRUs trained from several seeds, and whether the paper's order holds.",
     ),
     Table(
         "training_accuracy",

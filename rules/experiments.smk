@@ -122,6 +122,56 @@ rule measure_argru_training:
         " --output {output.csv:q} > {log:q} 2>&1"
 
 
+rule measure_argru_training_seed:
+    """The AR GRU, trained as the other one, from a seed of its own."""
+    output:
+        weights=f"results/fresh/{SCALE}/argru_training/seed{{seed}}.npz",
+        csv=f"results/fresh/{SCALE}/argru_training/seed{{seed}}.csv",
+        json=f"results/fresh/{SCALE}/argru_training/seed{{seed}}.json",
+    log:
+        f"logs/fresh/{SCALE}/argru_training/seed{{seed}}.log",
+    wildcard_constraints:
+        seed="[0-9]+",
+    conda:
+        "../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        code=code("experiments.problems.argru_training"),
+        options=options("argru.training", without=["seed"]),
+    message:
+        "Training the AR GRU from seed {wildcards.seed} (progress: {log})"
+    shell:
+        "python -m experiments.problems.argru_training {params.options} --seed {wildcards.seed}"
+        " --weights {output.weights:q} --output {output.csv:q} > {log:q} 2>&1"
+
+
+rule measure_argru_seeds:
+    """Iterations of all methods on the AR GRUs that were trained from several seeds."""
+    input:
+        weights=expand(
+            rules.measure_argru_training_seed.output.weights,
+            seed=config["argru"]["seeds"]["seeds"],
+        ),
+    output:
+        csv=f"results/fresh/{SCALE}/argru_seeds.csv",
+        json=f"results/fresh/{SCALE}/argru_seeds.json",
+    log:
+        f"logs/fresh/{SCALE}/argru_seeds.log",
+    conda:
+        "../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        code=code("experiments.argru_seeds", section="argru.seeds"),
+        options=options("argru.seeds"),
+    message:
+        "AR GRU, seeds of the training (progress: {log})"
+    shell:
+        "python -m experiments.argru_seeds {params.options} --weights {input.weights:q}"
+        " --output {output.csv:q} > {log:q} 2>&1"
+
+
 rule measure_argru:
     """MAD against iterations of all methods on the AR GRU, some iterates, and times."""
     input:

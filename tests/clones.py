@@ -26,6 +26,7 @@ gru_accuracy: {length: 20, shown: 10}
 argru:
   training: {length: 20, crop: 10, crop_updates: 1, updates: 1}
   convergence: {length: 20, seeds: 1, iterates: [1], repetitions: 1}
+  seeds: {seeds: [0], length: 20, max_steps: 20}
   sweep: {length: 20, seeds: 1, dampings: [0.1], mad_after: [5]}
 lorenz96: {length: 20, starts: 1, dampings: [0.1], max_steps: 20, iterates_start: 0, iterates: [1]}
 chaos: {length: 8, windows: [8], methods: [deer], forcings: [2], gains: [2], exponent_length: 20}

@@ -20,7 +20,8 @@ import pandas as pd
 
 from experiments.harness.records import write_atomically
 from experiments.reporting import archive, claim_list, claims, headline
-from experiments.reporting.results import Column, Results
+from experiments.reporting.results import Column, NotMeasured, Results
+from experiments.reporting.tables import argru_seeds
 from experiments.reporting.tables.layout import MISSING, to_markdown
 from experiments.reporting.verdicts import VERDICTS
 
@@ -66,6 +67,7 @@ def parts(root: Path) -> dict[str, str]:
     return {
         "measured": headline.listed(sources),
         "claims": _claims(judged, sources, durations),
+        "seeds": _seeds(sources[0]),
         "findings": to_markdown(
             _as_commands(claims.findings_for_readers(found), found["duration_s"]), ""
         ),
@@ -77,6 +79,15 @@ def _claims(judged: pd.DataFrame, sources: Sequence[Results], durations: Column)
     shown = _as_commands(claims.claims_for_readers(judged, sources), durations)
     table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
     return f"{verdicts}\n\n{table}"
+
+
+def _seeds(source: Results) -> str:
+    """The table of the seeds of the AR GRU's training, or that it was not measured."""
+    try:
+        made = argru_seeds.make(source, argru_seeds.EXPERIMENT)
+    except NotMeasured as reason:
+        return f"Not measured in `results/{source.name}`: {reason}."
+    return to_markdown(made.shown, made.note)
 
 
 def _counted(judged: pd.DataFrame, source: Results) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import argru, argru_sweep
+from experiments import argru, argru_seeds, argru_sweep
 from experiments.harness.command_line import to_words
 from experiments.harness.configuration import complete
 from experiments.harness.outcome import first_below
@@ -59,7 +59,14 @@ def run_everything(folder):
         output = ["--output", str(folder / f"{module.EXPERIMENT}.csv")]
         extra = ["--untrained-seed", "0"] if module is argru else []
         module.main([*to_words(settings[part]), *weights, *extra, *output])
+    count_seeds(folder, settings["seeds"], weights[1:] * len(settings["seeds"]["seeds"]))
     return settings
+
+
+def count_seeds(folder, values, weights):
+    """The experiment argru_seeds, on the same weights for all seeds where they are the same."""
+    output = ["--output", str(folder / "argru_seeds.csv")]
+    argru_seeds.main([*to_words(values), "--weights", *weights, *output])
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +211,23 @@ def test_mad_after_the_last_iteration(iterations, max_steps, found):
     assert argru_sweep._mad_after(mad, iterations, max_steps) == pytest.approx(found, nan_ok=True)
 
 
+def test_every_seed_is_counted_with_every_method(fresh, tmp_path):
+    table = pd.read_csv(fresh / "argru_seeds.csv")
+    assert len(table) == 2 * len(COMPARED) and set(table.training_seed) == {0, 6}
+    one, other = (table[table.training_seed == seed] for seed in (0, 6))
+    assert list(one.run_steps) == list(other.run_steps)  # the same weights were given for both
+    solves = pd.read_csv(fresh / "argru.csv").query("model == 'trained' and seed == 0")
+    assert list(one.last_mad) == list(solves.last_mad)
+    with pytest.raises(SystemExit):
+        count_seeds(tmp_path, {"seeds": [0, 6]}, [str(fresh / "argru_weights.npz")])
+
+
 @pytest.mark.slow
 def test_two_runs_give_the_same_numbers(fresh, tmp_path):
     again = tmp_path / "again"
     run_everything(again)
     names = sorted(path.name for path in fresh.glob("argru*.csv"))
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         if name != "argru_times.csv":
             assert (again / name).read_bytes() == (fresh / name).read_bytes(), name

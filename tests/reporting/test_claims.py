@@ -13,7 +13,7 @@ from experiments.reporting import claim_list, claims, readme, verdicts
 from experiments.reporting.claim_list import ClaimsError
 from experiments.reporting.measures.registry import MEASURES
 from experiments.reporting.results import NotMeasured, Results
-from experiments.reporting.tables import scaling_exponents, table_2
+from experiments.reporting.tables import argru_seeds, scaling_exponents, table_2
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTED = claim_list.read(ROOT)
@@ -65,6 +65,8 @@ def test_the_paper_says_the_same_in_every_table():
         if entry["measure"] == "scaling_exponents":
             paper = scaling_exponents.PAPER[arguments["method"], arguments["quantity"]]
             assert tuple(entry["against"].values()) == paper
+        if entry["measure"] == "argru_order":
+            assert tuple(entry["against"]) == argru_seeds.ORDER
         if entry["id"].startswith("table_2_iterations"):
             assert entry["against"] == table_2.PAPER[arguments["method"]].num_steps
 
@@ -497,6 +499,30 @@ def test_times_on_the_argru(tmp_path):
     assert fastest.text == "sequential 500 ms, ELK 1,500 ms: 3 times as long"
     with pytest.raises(NotMeasured, match="no results for quasi_deer"):
         MEASURES["argru_times"](source, quantity="time_s")
+
+
+SEEDS = """training_seed,method,damping,draw,num_steps
+    3,elk,1e-6,0,10
+    3,quasi_elk,1e-2,0,20
+    3,deer,0,0,30
+    3,quasi_deer,0,0,
+    5,elk,1e-6,0,10
+    5,quasi_elk,1e-2,0,
+    5,deer,0,0,30
+    5,quasi_deer,0,0,40"""
+
+
+def test_seeds_for_which_the_order_does_not_hold_are_named(tmp_path):
+    source = write(tmp_path, "argru", ARGRU)
+    order = MEASURES["argru_order"]
+    assert order(source).text.endswith("; other seeds of the training not measured here")
+    write(tmp_path, "argru_seeds", SEEDS)
+    assert order(source).text.endswith("; the order holds for 1 of 2 seeds of the training (not 5)")
+    shown = argru_seeds.make(source, "argru_seeds").shown
+    assert list(shown["quasi-ELK"]) == ["20", "not found"]
+    assert list(shown["the paper's order"]) == ["holds", "does not hold"]
+    write(tmp_path, "argru_seeds", "\n".join(SEEDS.splitlines()[:5]))
+    assert order(source).text.endswith("; the order holds for 1 of 1 seeds of the training")
 
 
 def test_a_damping_that_never_works_is_a_failure_and_not_a_gap(tmp_path):

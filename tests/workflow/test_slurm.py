@@ -11,7 +11,8 @@ PROFILE = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_tex
 def test_every_rule_that_measures_is_named():
     rules = {f"measure_{one.name}" for one in catalogue.EXPERIMENTS}
     # What trains the AR GRU makes weights for other experiments and is none itself.
-    assert PROFILE["set-resources"].keys() == rules | {"measure_argru_training"}
+    training = {"measure_argru_training", "measure_argru_training_seed"}
+    assert PROFILE["set-resources"].keys() == rules | training
 
 
 def test_what_measures_time_has_its_node_for_itself():

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from experiments.reporting.format import listed as in_words
+from experiments.reporting.format import share
 from experiments.reporting.labels import label
 from experiments.reporting.measures.measurement import (
     Measurement,
@@ -15,7 +17,7 @@ from experiments.reporting.measures.measurement import (
 )
 from experiments.reporting.quantities import farthest_iterates, iterations, iterations_by_damping
 from experiments.reporting.results import Column, NotMeasured, Results, Table, chosen
-from experiments.reporting.tables import table_2
+from experiments.reporting.tables import argru_seeds, table_2
 
 EXPERIMENT = "argru"
 UNDAMPED = ["deer", "quasi_deer"]
@@ -35,6 +37,23 @@ def argru_iterations(source: Results, model: str, method: str | None = None) -> 
     low, high = steps.min().iloc[0], steps.max().iloc[0]
     text = f"{count(values[method])} iterations ({count(low)} to {count(high)})"
     return measured(values, text, EXPERIMENT)
+
+
+def argru_order(source: Results) -> Measurement:
+    """Iterations on the trained model, beside the seeds for which the paper's order holds."""
+    found = argru_iterations(source, "trained")
+    return found._replace(text=f"{found.text}; {_seeds(source)}")
+
+
+def _seeds(source: Results) -> str:
+    """For which seeds of the training the paper's order holds, in words."""
+    if not source.has(argru_seeds.EXPERIMENT):
+        return "other seeds of the training not measured here"
+    table = argru_seeds.tabulate(source.needed(argru_seeds.EXPERIMENT))
+    missed = table.loc[~table["in_order"], "training_seed"].map(str)
+    named = f" (not {in_words(missed)})" if len(missed) else ""
+    held = share(len(table) - len(missed), len(table))
+    return f"the order holds for {held} seeds of the training{named}"
 
 
 def argru_times(source: Results, quantity: str) -> Measurement:

@@ -23,7 +23,7 @@ class Measurement(NamedTuple):
 
 
 def relative_spread(values: Column) -> float:
-    """The interquartile range of repetitions as a share of their median; 0 where one is infinite."""
+    """The interquartile range of repetitions as a share of the median; 0 where one is infinite."""
     if not all(map(math.isfinite, values)):
         return 0.0
     low, middle, high = values.quantile([0.25, 0.5, 0.75])

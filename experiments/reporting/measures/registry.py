@@ -20,6 +20,7 @@ _FUNCTIONS: tuple[Callable[..., Measurement], ...] = (
     gru.parallel_wins,
     gru.speedup_on_long_sequences,
     argru.argru_iterations,
+    argru.argru_order,
     argru.argru_times,
     argru.argru_fastest_parallel,
     argru.argru_farthest_iterate,
