@@ -601,6 +601,7 @@ def test_tables_are_written(tmp_path):
     rows = [line for line in output.with_suffix(".md").read_text().splitlines() if line[:1] == "|"]
     assert {line.count("|") for line in rows} == {8}
     latex = output.with_suffix(".tex").read_text()
+    assert "10 %" not in latex and r"10 \%" in latex
     assert r"$\lambda$ = 1e-6" in latex and r"figure\_8" in latex and "p{0." in latex
 
 

@@ -49,6 +49,7 @@ def test_every_target_has_a_description(clone):
         (["--config", "gru_scaling={seeds: many}"], "gru_scaling.seeds is 'many'"),
         (["--config", "scale=huge"], "there is no scale 'huge'"),
         (["--config", "source=archived/none"], "the source 'archived/none'"),
+        (["--config", "beside=[archived/none]"], "beside names 'archived/none'"),
     ],
 )
 def test_wrong_configuration_is_one_sentence(clone, given, named):
@@ -211,6 +212,22 @@ def test_a_part_of_an_archive_is_drawn_and_what_it_lacks_is_named(origin, tmp_pa
         f"archived/{whole} has no results of wide: what is made from them is left out."
     )
     assert (folder / "figures" / "out" / "archived" / whole / "table_2.md").exists()
+
+
+def test_a_changed_archive_beside_makes_the_claims_again(origin, tmp_path):
+    folder = make_clone(origin, tmp_path / "clone")
+    source, other, *_ = archives(ROOT)
+    given = ("claims", "--config", f"source=archived/{source}")
+    answer = snakemake(folder, "--cores", "1", *given)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    made = pd.read_csv(folder / "figures" / "out" / "archived" / source / "claims.csv")
+    assert {f"verdict (archived/{label})" for label in archives(ROOT)} < set(made.columns)
+    assert "Nothing to be done" in snakemake(folder, "-n", *given).stdout
+    alone = snakemake(folder, "-n", *given, "beside=[]")
+    assert "judge_claims" in alone.stdout
+    with (folder / "results" / "archived" / other / "argru.csv").open("a") as table:
+        table.write("\n")
+    assert "judge_claims" in snakemake(folder, "-n", *given).stdout
 
 
 @pytest.mark.slow

@@ -86,13 +86,13 @@ def to_latex(table: pd.DataFrame, note: str) -> str:
     lines = [
         r"\begin{tabular}{" + _alignment(table.astype(str)) + "}",
         r"\toprule",
-        " & ".join(table.columns) + r" \\",
+        " & ".join(map(_latex, table.columns)) + r" \\",
         r"\midrule",
         *(" & ".join(row) + r" \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
         "",
-        r"\smallskip\noindent{\footnotesize " + note + "}",
+        r"\smallskip\noindent{\footnotesize " + _escaped(note) + "}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -112,6 +112,10 @@ def _latex(cell: str) -> str:
         return "$" + cell.replace("±", r"\pm") + "$"
     if "^" in cell:
         return f"${cell}$"
+    return _escaped(cell)
+
+
+def _escaped(text: str) -> str:
     for character, command in LATEX.items():
-        cell = cell.replace(character, command)
-    return cell
+        text = text.replace(character, command)
+    return text
