@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.reporting import claim_list, claims, readme, verdicts
+from experiments.reporting import claim_list, claims, headline, readme, verdicts
 from experiments.reporting.claim_list import ClaimsError
 from experiments.reporting.measures.registry import MEASURES
 from experiments.reporting.results import NotMeasured, Results
@@ -603,6 +603,22 @@ def test_tables_are_written(tmp_path):
     latex = output.with_suffix(".tex").read_text()
     assert "10 %" not in latex and r"10 \%" in latex
     assert r"$\lambda$ = 1e-6" in latex and r"figure\_8" in latex and "p{0." in latex
+
+
+def test_the_readme_begins_with_what_each_device_measured(tmp_path):
+    cells = [
+        f"{batch},{dim},{length},{method},ok,{time},1"
+        for batch, dim in headline.CELLS
+        for length, times in ((100, (1, 1)), (200, (8, 2)))
+        for method, time in zip(("sequential", "quasi_deer"), times, strict=True)
+    ]
+    write(tmp_path, "gru_scaling", "\n".join([SPEED.splitlines()[0], *cells]), GPU)
+    path = tmp_path / "gru_scaling.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "versions": {"jax": "1.2"}}))
+    text = headline.listed([Results(tmp_path)])
+    assert text.startswith(f"- **Some GPU** (`results/{Results(tmp_path).name}`, JAX 1.2): With ")
+    assert "4 times as fast as with plain `jax.lax.scan` (batch size 16, D = 64, T = 200)" in text
+    assert text.endswith("and 4 times (batch size 1, D = 64, T = 200).")  # nothing else measured
 
 
 def test_the_readme_is_in_step():

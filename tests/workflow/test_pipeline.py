@@ -205,11 +205,14 @@ def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archiv
 def test_a_part_of_an_archive_is_drawn_and_what_it_lacks_is_named(origin, tmp_path):
     folder = make_clone(origin, tmp_path / "clone")
     (whole, *_) = archives(ROOT)
-    (folder / "results" / "archived" / whole / "wide.csv").unlink()
+    archived = folder / "results" / "archived" / whole
+    (archived / "wide.csv").unlink()
+    held = {path.stem for path in archived.glob("*.csv")}
+    lacking = ", ".join(one.name for one in catalogue.EXPERIMENTS if one.name not in held)
     answer = snakemake(folder, "table_2", "--config", f"source=archived/{whole}")
     (sentence,) = [line for line in answer.stderr.splitlines() if "has no results of" in line]
     assert sentence == (
-        f"archived/{whole} has no results of wide: what is made from them is left out."
+        f"archived/{whole} has no results of {lacking}: what is made from them is left out."
     )
     assert (folder / "figures" / "out" / "archived" / whole / "table_2.md").exists()
 
