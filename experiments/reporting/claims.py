@@ -23,7 +23,7 @@ from experiments.reporting import claim_list, verdicts
 from experiments.reporting.claim_list import ClaimList, ClaimsError, Entry
 from experiments.reporting.measures.measurement import Measurement
 from experiments.reporting.measures.registry import MEASURES
-from experiments.reporting.results import NotMeasured, Results
+from experiments.reporting.results import Column, NotMeasured, Results
 from experiments.reporting.tables.layout import MISSING, write_tables
 
 # What a claim says, and what each source says of it: these columns come once a source.
@@ -99,14 +99,17 @@ def measure(entry: Entry, source: Results) -> Measurement:
 
 
 def claims_for_readers(table: pd.DataFrame, sources: Sequence[Results]) -> pd.DataFrame:
-    """The claims as documents show them: a column a source."""
+    """The claims as documents show them: a column for the first source, and one a device beside it.
+
+    What a device says is what its newest source does that measured it.
+    """
+    first, *beside = sources
+    by_device: dict[str, list[Results]] = {}
+    for source in sorted(beside, key=lambda one: one.name, reverse=True):
+        by_device.setdefault(source.devices, []).append(source)
+    columns = [[first], *by_device.values()]
+    answers = {_heading(column): _first_answers(table, column) for column in columns}
     marks = ["" if one else "; reported (unconfirmed)" for one in table["confirmed"]]
-    answers = {
-        f"{source.devices} ({source.name})": (
-            table[answer("verdict", source)] + ": " + table[answer("measured", source)]
-        )
-        for source in sources
-    }
     return pd.DataFrame(
         {
             "figure or table": table["item"],
@@ -117,6 +120,22 @@ def claims_for_readers(table: pd.DataFrame, sources: Sequence[Results]) -> pd.Da
             "target": table["rule"],
         }
     )
+
+
+def _heading(column: Sequence[Results]) -> str:
+    return f"{column[0].devices} ({', else '.join(source.name for source in column)})"
+
+
+def _first_answers(table: pd.DataFrame, column: Sequence[Results]) -> Column:
+    """Verdict and value of the first source that measured a claim; else what the last one says."""
+    *others, last = [
+        table[answer("verdict", source)] + ": " + table[answer("measured", source)]
+        for source in column
+    ]
+    for source, said in zip(reversed(column[:-1]), reversed(others), strict=True):
+        measured = table[answer("verdict", source)] != verdicts.NOT_MEASURED
+        last = said.where(measured, last)
+    return last
 
 
 def findings_for_readers(table: pd.DataFrame) -> pd.DataFrame:
