@@ -165,7 +165,8 @@ def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
 @pytest.mark.parametrize("label", LABELS)
 def test_an_archive_is_drawn_without_any_experiment(archived, label):
     touch_everything_but_results(archived)
-    given = ("--config", f"source=archived/{label}")
+    beside = ",".join(f"archived/{one}" for one in archives(ROOT))
+    given = ("--config", f"source=archived/{label}", f"beside=[{beside}]")
     planned = snakemake(archived, "-n", *given)
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "draw_gru_scaling" in planned.stdout
