@@ -198,7 +198,7 @@ def test_an_archive_of_some_experiments_shows_them_and_says_what_it_lacks(archiv
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["chaos.pays"] == "not measured" != numbers["wide.largest"]
     claims = (folder / "claims.md").read_text()
-    assert "not measured here: no results of lorenz96" in claims
+    assert "not measured: no results of lorenz96" in claims
     text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
     assert "no results of chaos" in " ".join(text.split())
 
