@@ -145,8 +145,9 @@ def programs(settings: Settings, system: System, task: Task) -> Programs:
     """Both programs of a cell."""
 
     def solve(system: System) -> Outcome:
-        options = {"window": None, "chunk": task.chunk, "max_steps": settings.max_steps}
-        found = system.solve(task.solver, **options)
+        # As many sweeps as there are chunks give the answer.
+        most = min(settings.max_steps, math.ceil(system.length / task.chunk))
+        found = system.solve(task.solver, window=None, chunk=task.chunk, max_steps=most)
         return Outcome(found.value, found.result == RESULTS.successful, found.stats["num_steps"])
 
     counter = Counter()
