@@ -218,6 +218,52 @@ def test_the_trace_is_one_of_sweeps():
     assert jnp.all(jnp.isnan(residuals[num_steps + 1 :]))
 
 
+def test_no_chunk_waits_for_the_joints_of_others():
+    """With so many joints there is hardly a step at which all fit: rounding is at work."""
+    cell, s0, xs = gru(32, 24_000, "float32")
+    solution = solve(cell, s0, xs, chunk=48)
+    assert solution.stats["num_steps"] == 1
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 2e-6
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (None, 1), (0, None)])
+def test_series_of_a_batch_that_take_different_sweeps(axes):
+    def decaying(s, x):
+        return s["rate"] * s["sum"] + x
+
+    def f(s, x):
+        return {"rate": s["rate"], "sum": decaying(s, x)}
+
+    rates, starts = jnp.asarray([0.1, 0.9, 0.999]), jnp.asarray([1.0, -2.0, 0.5])
+    xs = jax.random.normal(jax.random.key(6), (3, 120))
+    s0 = {"rate": rates, "sum": starts} if axes[0] == 0 else {"rate": rates[1], "sum": starts[0]}
+    xs = {0: xs, 1: xs.T, None: xs[0]}[axes[1]]
+
+    def one(s, x):
+        found = solve(f, s, x, Jacobi(), chunk=10, throw=False)
+        return found.value["sum"], found.stats["num_steps"], found.result == RESULTS.successful
+
+    def nested(s, x):
+        return jax.vmap(one, (None, 0))(s, jnp.stack([x, -x]))
+
+    def wanted(s, x):
+        return jnp.stack([reference(f, s, x)["sum"], reference(f, s, -x)["sum"]])
+
+    values, num_steps, successful = jax.vmap(nested, axes)(s0, xs)
+    assert jnp.all(successful)
+    assert largest_difference(values, jax.vmap(wanted, axes)(s0, xs)) < 1e-12
+    assert axes[0] is None or num_steps[0, 0] < num_steps[2, 0]
+
+
+def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
+    """Inputs and states stay where they are, and loops over a batch copy neither."""
+    monkeypatch.setattr("parallel_rnn._chunks.platform", lambda: "gpu")
+    cell, s0, xs = gru(16, 5000, "float32")
+    batch = jnp.stack([xs] * 4)
+    solved = jax.vmap(lambda xs: solve(cell, s0, xs, chunk=50, throw=False).value)
+    assert temporary_bytes(solved, batch) < 1.5 * batch.nbytes
+
+
 def test_memory_is_that_of_the_states():
     cell, s0, xs = gru(16, 10_000, "float32")
     states = 16 * 10_000 * 4
