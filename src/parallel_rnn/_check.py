@@ -182,7 +182,8 @@ def check_options(options: Any) -> None:
         check_count("max_steps", options.max_steps, 0, meaning)
     if options.trace is not None:
         check_function(options.trace, ("step", "states", "residual"), "arrays", "trace")
-    if options.trace is not None and options.window == "auto" and options.chunk is None:
+    single_steps = options.chunk in (None, 1)
+    if options.trace is not None and options.window == "auto" and single_steps:
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'

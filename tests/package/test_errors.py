@@ -78,6 +78,11 @@ def step(state, x):
         ({"fallback": Sequential}, TypeError, r"`fallback` is <class"),
         ({"fallback": True}, TypeError, r"`fallback` is True"),
         ({"trace": lambda step, s, r: r}, ValueError, "`trace` needs an explicit `window`"),
+        (
+            {"trace": lambda step, s, r: r, "chunk": 1},
+            ValueError,
+            "`trace` needs an explicit `window`",
+        ),
     ],
 )
 def test_options(options, error, message):
