@@ -52,9 +52,10 @@ RESET = 1 / 16
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
 # differences of large numbers, but where it jumps within δ the jump is no rounding.
 NEAR = 256
-# Leading steps are frozen where they are within this part of both: what follows must not find the
-# drift used up. Where products of Jacobians grow, a rounding that is corrected near the start moves
-# everything behind it. It is worth a measurement once so many more steps seem to be.
+# Leading steps are frozen, and chunks of steps joined, where they are within this part of both:
+# what follows must not find the drift used up. Where products of Jacobians grow, a rounding that is
+# corrected near the start moves everything behind it. It is worth a measurement once so many more
+# steps seem to be.
 FROZEN = 1 / 2
 RUN_PER_STEP = 1 / 64
 LEAST_RUN = 64
@@ -154,7 +155,7 @@ class AbstractAcceptance(eqx.Module):
         """The residuals, relative to what a step may be off; NaN where a residual is."""
 
     @abc.abstractmethod
-    def fit(self, errors: Float[Array, "T D"]) -> Bool[Array, " T"]:
+    def fit(self, evidence: Evidence, errors: Float[Array, "T D"]) -> Bool[Array, " T"]:
         """Which steps have residuals that are small enough, each for itself."""
 
     @abc.abstractmethod
@@ -191,11 +192,12 @@ class Tolerance(AbstractAcceptance):
         error = jnp.where((distance == 0) | ~evidence.counts[:, None], 0, distance / allowed)
         return error.astype(accumulation_dtype(error.dtype))
 
-    def fit(self, errors):
+    def fit(self, evidence, errors):
+        del evidence
         return worst(errors, axis=1) <= 1
 
     def verdict(self, errors):
-        num_verified = count_leading(self.fit(errors))
+        num_verified = count_leading(worst(errors, axis=1) <= 1)
         return dataclasses.replace(
             unknown_verdict(errors),
             accepted=num_verified == len(errors),
@@ -265,7 +267,7 @@ class Rounding(AbstractAcceptance):
     def _estimate(self, evidence: Evidence, memory: "_Memory") -> "_Estimate":
         dtype = self.sum_before.dtype
         length = len(evidence.states)
-        size = _size(evidence).astype(dtype) + jnp.finfo(dtype).tiny
+        size = self._size(evidence).astype(dtype) + jnp.finfo(dtype).tiny
         off = jnp.where(evidence.counts, worst(jnp.abs(self._residuals(evidence)), axis=1), 0)
         error = off / (ROUNDINGS * self.eps * size)
         near = NEAR / ROUNDINGS * self.floor_eps / self.eps
@@ -288,6 +290,17 @@ class Rounding(AbstractAcceptance):
         new = evidence.last | worth | ~jnp.all(jnp.isfinite(following))
         return new & (evidence.step > 0) & (guess.num_exact < length)
 
+    def _size(self, evidence: Evidence) -> Float[Array, " T"]:
+        """The largest entry of the two states that a step joins.
+
+        A NaN in them is one in the residual as well.
+        """
+        sizes = largest(jnp.abs(evidence.states), axis=1)
+        if self.stride > 1:
+            return jnp.maximum(sizes, largest(jnp.abs(evidence.previous), axis=1))
+        before = largest(jnp.abs(evidence.previous[:1]), axis=1)
+        return jnp.maximum(sizes, jnp.concatenate([before, sizes[:-1]]))
+
     def _residuals(self, evidence: Evidence) -> Float[Array, "T D"]:
         return (evidence.values - evidence.states).astype(self.sum_before.dtype)
 
@@ -299,8 +312,13 @@ class Rounding(AbstractAcceptance):
         scale = scale + jnp.finfo(dtype).tiny / ROUNDINGS
         return jnp.where(residuals == 0, 0, residuals / scale)
 
-    def fit(self, errors):
-        return worst(jnp.abs(errors), axis=1) <= ROUNDINGS
+    def fit(self, evidence, errors):
+        # Where f jumps within δ its scale is the largest there is: what is off by more is no
+        # rounding, however f jumps.
+        off = worst(jnp.abs(self._residuals(evidence)), axis=1)
+        near = off <= NEAR * self.floor_eps * self._size(evidence)
+        few = worst(jnp.abs(errors), axis=1) <= FROZEN * ROUNDINGS
+        return few & (near | ~evidence.counts)
 
     def verdict(self, errors):
         found = self._sum_up(errors)
@@ -320,7 +338,7 @@ class Rounding(AbstractAcceptance):
 
     def _sum_up(self, e: Float[Array, "T D"]) -> "_Measured":
         sums = self.sum_before[None] + self.linear_scan.sums(e)
-        t = self.steps_before + 1 + self.stride * jnp.arange(len(e))
+        t = self.steps_before + 1 + jnp.arange(len(e))
         roundings = worst(jnp.abs(e), axis=1)
         drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(e.dtype))
 
@@ -342,7 +360,7 @@ class Rounding(AbstractAcceptance):
         moved = finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps))
         left = jnp.maximum(moved, jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)
-        rounding = jnp.minimum(rounding, NEAR * self.eps * _size(evidence)[:, None])
+        rounding = jnp.minimum(rounding, NEAR * self.eps * self._size(evidence)[:, None])
         recent = RECENT if self.stride == 1 else 1
         return _recent_max(rounding, left / jnp.abs(previous), recent)
 
@@ -433,16 +451,6 @@ def only_if(
     axes = axes_of((arrays, wanted, otherwise))
     start = varying_over(axes, (wanted, otherwise))
     return jax.lax.while_loop(lambda carry: carry[0], turn, start)[1]
-
-
-def _size(evidence: Evidence) -> Float[Array, " T"]:
-    """The largest entry of the two states that a step joins.
-
-    A NaN in them is one in the residual as well.
-    """
-    sizes = largest(jnp.abs(evidence.states), axis=1)
-    before = largest(jnp.abs(evidence.previous[:1]), axis=1)
-    return jnp.maximum(sizes, jnp.concatenate([before, sizes[:-1]]))
 
 
 def _is_rounding(evidence: Evidence) -> Bool[Array, " T"]:

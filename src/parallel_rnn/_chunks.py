@@ -361,7 +361,7 @@ def _repaired(
         there = work.at(states, c)
         new, evidence = work.evidence(c, s, there)
         errors = keep_where(is_open, rule.errors(evidence), errors)
-        is_open = is_open & ~rule.fit(errors)
+        is_open = is_open & ~rule.fit(evidence, errors)
         rows = keep_where(is_open & own & active, work.rows(new), work.rows(there))
         return work.put(states, work.side_by_side(rows), c), (new, is_open, errors)
 
@@ -371,13 +371,18 @@ def _repaired(
     carry = (work.side_by_side(starts), is_open, errors)
     states, (_, is_open, errors) = while_writing(goes_on, turn, states, carry)
     verdict = rule.verdict(errors)
-    num_right = jnp.minimum(verdict.num_verified + 1, work.num_chunks) * work.size
+    num_chunks = jnp.minimum(verdict.num_verified, count_leading(~is_open))
     num_finite = work.num_finite(states)
-    hopeless = num_finite < jnp.minimum(num_right, work.length)
-    num_verified = jnp.minimum(verdict.num_verified * work.size, work.length)
+    # The chunk that follows the right ones has the states that follow from them.
+    hopeless = num_finite < jnp.minimum((num_chunks + 1) * work.size, work.length)
+    verdict = dataclasses.replace(
+        verdict,
+        accepted=verdict.accepted & ~jnp.any(is_open),
+        num_verified=jnp.minimum(num_chunks * work.size, work.length),
+    )
     return states, _Progress(
         starts=shift(work.window.s0, work.ends(states)),
-        verdict=dataclasses.replace(verdict, num_verified=num_verified),
+        verdict=verdict,
         num_finite=num_finite,
         done=verdict.accepted | hopeless,
         num_sweeps=num_sweeps,

@@ -27,10 +27,17 @@ def while_writing(
     `turn(n, array, carry, active)`: where a series is not active, it must write what is there. The
     number n is the same for all series, so that what they write at step n stays one slice.
     """
-    first = jnp.zeros((), int)
-    active = jnp.asarray(True)
-    programs = closed(goes_on, first, carry), closed(turn, first, array, carry, active)
-    return _run(programs, array, carry)
+
+    def closed_at(n: Array, array: Array, carry: Carry, active: Array) -> tuple[Program, Program]:
+        return closed(goes_on, n, carry), closed(turn, n, array, carry, active)
+
+    start = (jnp.zeros((), int), array, carry, jnp.asarray(True))
+    start = varying_over(axes_of(start), start)
+    programs = closed_at(*start)
+    if axes_of(programs) - axes_of(start):  # it refers to what varies over more
+        start = varying_over(axes_of((programs, start)), start)
+        programs = closed_at(*start)
+    return _run(programs, *start[1:3])
 
 
 def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple[Array, Carry]:
@@ -41,8 +48,9 @@ def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple
 
         def body(now: tuple[Array, Array, Carry]) -> tuple[Array, Array, Carry]:
             n, array, carry = now
-            return varying_over(axes, (n + 1, *turn(n, array, carry, jnp.asarray(True))))
+            return varying_over(axes, (n + 1, *turn(n, array, carry, active)))
 
+        active = varying_over(axes, jnp.asarray(True))
         start = varying_over(axes, (jnp.zeros((), int), array, carry))
         return jax.lax.while_loop(lambda now: goes_on(now[0], now[2]), body, start)[1:]
 

@@ -226,6 +226,19 @@ def test_no_chunk_waits_for_the_joints_of_others():
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 2e-6
 
 
+@pytest.mark.parametrize(("start", "grid"), [(1e4, 1.0), (1.0, 2.0**-13)])
+def test_a_count_is_no_rounding(start, grid):
+    """Where f jumps, a small change of the state may change a step by more than all roundings."""
+
+    def count(s, x):
+        return grid * jnp.floor(s / grid + x + jnp.float32(0.1))
+
+    xs = (jnp.arange(2000) % 50 == 10).astype(jnp.float32)
+    s0 = jnp.asarray(start, jnp.float32)
+    solution = solve(count, s0, xs, chunk=50)
+    assert jnp.all(solution.value == reference(count, s0, xs))
+
+
 @pytest.mark.parametrize("axes", [(0, 0), (None, 1), (0, None)])
 def test_series_of_a_batch_that_take_different_sweeps(axes):
     def decaying(s, x):
