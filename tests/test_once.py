@@ -57,7 +57,7 @@ def test_every_experiment_writes_its_tables_and_a_record(one, tmp_path):
         settings = settings[key]
     left_out = {*one.left_out, "variants"} if one.name == "training" else one.left_out
     words = to_words({name: value for name, value in settings.items() if name not in left_out})
-    if one.weights:
+    if one.weights or one.name == "argru_seeds":
         ARGRU(key=jax.random.key(0)).save(tmp_path / "weights.npz")
         words += ["--weights", str(tmp_path / "weights.npz")]
     if one.name == "gpu_memory":
