@@ -109,8 +109,8 @@ def grown(finished, tmp_path_factory):
     entry = 'Method("half_deer", "half-DEER", UNDAMPED, "parallel_rnn._half:half_deer"),'
     opening = "REGISTERED = (\n"
     replace(folder / "experiments/harness/methods.py", opening, f"{opening}    {entry}\n")
-    chosen = "gru_scaling:\n  methods: [sequential, deer, half_deer]\n"
-    (folder / "tiny.yaml").write_text(TINY.replace("gru_scaling:\n", chosen))
+    (folder / "tiny.yaml").write_text(TINY)
+    replace(folder / "tiny.yaml", "quasi_deer, chunks]", "quasi_deer, chunks, half_deer]")
     return folder, run_tiny(folder)
 
 
