@@ -30,7 +30,7 @@ from tests.clones import (
 LABELS = [*archives(ROOT), "tiny"]
 EXPERIMENT_RULES = ("measure_", "collect_", "install_")
 REPORT = ["numbers.json", "report.pdf"]
-PAGES = range(6, 13)
+PAGES = range(6, 17)
 SECOND_CURVE_AFTER_S = 120
 
 
