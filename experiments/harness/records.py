@@ -21,8 +21,6 @@ from typing import Any
 import jax
 import pandas as pd
 
-from experiments.harness.timing import available_cores
-
 PACKAGES = ("parallel_rnn", "jax", "jaxlib", "equinox", "numpy")
 # Numbers that order a joined table, as far as it has them.
 SORT_COLUMNS = ("batch", "dim", "length")
@@ -74,6 +72,12 @@ def describe_device() -> dict[str, Any]:
         "processor": _processor_name(),
         "cores": available_cores(),
     }
+
+
+def available_cores() -> int:
+    """The processor's cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def describe_versions() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Programs are compiled side by side, then timed one after another, each result waited for."""
 
-import os
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
+
+from experiments.harness.records import available_cores
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -42,12 +43,6 @@ def compiled(function: Callable, *given: Any) -> Callable:
     """`function` compiled for arrays of these shapes; arguments that are none become constants."""
     jitted: Any = eqx.filter_jit(function)
     return jitted.lower(*given).compile()
-
-
-def available_cores() -> int:
-    """The processor's cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def side_by_side(

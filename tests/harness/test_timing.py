@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from experiments.harness.timing import available_cores, side_by_side
+from experiments.harness.records import available_cores
+from experiments.harness.timing import side_by_side
 
 
 def test_keys_keep_their_order_and_results():

@@ -43,8 +43,8 @@ def test_editing_an_experiment_restarts_that_experiment_only(finished):
     [
         (
             "experiments/wide.py",
-            "    return stepped(cell, s0, xs)",
-            "    return stepped(cell, s0, xs)  #",
+            "def stepped(form: str) -> Method:",
+            "def stepped(form: str) -> Method:  #",
         ),
         (
             "experiments/gru_scaling.py",
@@ -53,7 +53,7 @@ def test_editing_an_experiment_restarts_that_experiment_only(finished):
         ),
         ("experiments/harness/outcome.py", "def first_below(", "\n\ndef first_below("),
         ("src/parallel_rnn/_solve.py", "import jax\n", "import jax  # of course\n"),
-        (TIMING, '"""Timing of compiled', '"""The timing of compiled'),
+        (TIMING, '"""Programs are compiled', '"""All programs are compiled'),
     ],
 )
 def test_comments_docstrings_and_layout_restart_nothing(finished, name, old, new):
