@@ -58,9 +58,6 @@ def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple
     def _(size: int, is_batched: list, programs: PyTree, array: Array, carry: Carry):
         axes = jax.tree.map(lambda batched: 0 if batched else None, is_batched[0])
 
-        def of_all(leaf: Array, batched: bool) -> Array:
-            return leaf if batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
-
         def some_goes_on(n: Array, carry: Carry) -> Array:
             return jnp.any(each_goes_on(n, carry))
 
@@ -77,11 +74,20 @@ def _run(programs: tuple[Program, Program], array: Array, carry: Carry) -> tuple
             active = active & each_goes_on(n, carry)
             return jax.vmap(one, (axes, 0, 0, 0))(programs, array, carry, active)
 
-        array, carry = jax.tree.map(of_all, (array, carry), tuple(is_batched[1:]))
+        array, carry = _of_each(size, (array, carry), tuple(is_batched[1:]))
         out = while_writing(some_goes_on, all_turn, array, carry)
         return out, jax.tree.map(lambda _: True, out)
 
     return run(programs, array, carry)
+
+
+def _of_each(size: int, tree: PyTree, is_batched: PyTree) -> PyTree:
+    """Arrays that have the axis of a batch, those that lack it repeated along it."""
+
+    def repeated(leaf: Array, batched: bool) -> Array:
+        return leaf if batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
+
+    return jax.tree.map(repeated, tree, is_batched)
 
 
 def write(array: Array, part: Array, index: Int[Array, ""], axis: int) -> Array:
@@ -97,10 +103,7 @@ def write(array: Array, part: Array, index: Int[Array, ""], axis: int) -> Array:
 
     @put.def_vmap
     def _(size: int, is_batched: list, array: Array, part: Array, index: Array):
-        array, part = (
-            leaf if batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
-            for leaf, batched in zip((array, part), is_batched, strict=False)
-        )
+        array, part = _of_each(size, (array, part), tuple(is_batched[:2]))
         if is_batched[2]:
             update = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=axis)
             return jax.vmap(update)(array, part, index), True
