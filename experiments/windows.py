@@ -21,12 +21,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.harness.command_line import experiment_parser, read_settings
-from experiments.harness.kept import Cells, kept_cells
+from experiments.harness.kept import Cells, kept_cells, measured_one_by_one
 from experiments.harness.methods import METHODS
 from experiments.harness.outcome import MISSED, REACHED
-from experiments.harness.progress import Progress
 from experiments.harness.records import RunRecord, write_results
-from experiments.harness.timing import compiled, side_by_side, timed
+from experiments.harness.timing import compiled, side_by_side, timed_within
 from experiments.problems import systems
 from experiments.problems.argru import ARGRU, describe_weights
 from experiments.problems.systems import System
@@ -121,11 +120,7 @@ def program(settings: Settings, system: System, task: Task) -> Callable[[], Any]
 
 def measure(settings: Settings, system: System, task: Task, run: Callable) -> dict[str, Any]:
     """The row of a cell. The median time of some calls; of the first only if it takes long."""
-    first_s, found = timed(run)
-    times = [first_s]
-    if first_s < settings.cell_seconds:
-        affordable = int(settings.cell_seconds / first_s)
-        times = [timed(run)[0] for _ in range(min(settings.repetitions, max(1, affordable)))]
+    times, found = timed_within(run, settings.repetitions, settings.cell_seconds)
     reached = bool(found["result"] == RESULTS.successful)
     num_windows = int(found["num_windows"])
     num_steps = int(found["num_steps"])
@@ -167,12 +162,7 @@ def run_all(settings: Settings, cells: Cells) -> pd.DataFrame:
         return measure(settings, found[listed[name].system], listed[name], programs[name])
 
     programs = side_by_side(make, cells.missing(listed))
-    rows = []
-    with Progress(len(listed), "windows") as progress:
-        for name in listed:
-            rows.append(cells.measured(name, partial(row, name)))
-            progress.advance(name)
-    return pd.DataFrame(rows)
+    return measured_one_by_one(cells, listed, row, EXPERIMENT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

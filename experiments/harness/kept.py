@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.harness.progress import Progress
 from experiments.harness.records import describe_device, describe_versions, write_atomically
 from experiments.harness.sources import Sources
 
@@ -84,6 +86,23 @@ def kept_cells(output: Path, experiment: str, about: Mapping[str, Any]) -> Itera
     where = {"device": describe_device(), "versions": describe_versions()}
     yield Cells(path, identify(experiment, {**about, **where}))
     path.unlink()
+
+
+def measured_one_by_one(
+    cells: Cells, names: Iterable[str], measure: Callable[[str], Any], label: str
+) -> pd.DataFrame:
+    """A row for each name, one after another: from an earlier run, or what `measure(name)` gives.
+
+    **Arguments:**
+
+    - `label`: what the progress is told as.
+    """
+    names, rows = [*names], []
+    with Progress(len(names), label) as progress:
+        for name in names:
+            rows.append(cells.measured(name, partial(measure, name)))
+            progress.advance(name)
+    return pd.DataFrame(rows)
 
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -86,6 +86,20 @@ def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     return time.perf_counter() - start, result
 
 
+def timed_within(
+    call: Callable[[], Result], repetitions: int, limit_s: float
+) -> tuple[list[float], Result]:
+    """Seconds of some calls, as many as take about `limit_s`, and the result of the first.
+
+    The first call warms up. Where it takes longer than the limit, its time stands alone.
+    """
+    first_s, result = timed(call)
+    if first_s >= limit_s:
+        return [first_s], result
+    affordable = max(1, int(limit_s / first_s))
+    return [timed(call)[0] for _ in range(min(repetitions, affordable))], result
+
+
 def interleaved(
     calls: Mapping[str, Callable[[], object]], plans: Mapping[str, Plan]
 ) -> Iterator[tuple[str, int, float]]:

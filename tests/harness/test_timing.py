@@ -12,7 +12,7 @@ def test_keys_keep_their_order_and_results():
     assert list(side_by_side(lambda n: n * n, [3, 1, 2]).items()) == [(3, 9), (1, 1), (2, 4)]
 
 
-@pytest.mark.skipif(available_cores() < 2, reason="one core")
+@pytest.mark.skipif(available_cores() < 2, reason="one core makes one program at a time")
 def test_two_are_made_at_a_time():
     both = threading.Barrier(2, timeout=60)
     side_by_side(lambda _: both.wait(), [1, 2])  # each waits until the other is there
