@@ -29,7 +29,7 @@ INSIDE = [
     "_kalman",
 ]
 INSIDE += ["_matrices", "_methods"]
-INSIDE += ["_linear_scan", "_solution", "_solver", "_transition", "_window", "cells"]
+INSIDE += ["_linear_scan", "_rounding", "_solution", "_solver", "_transition", "_window", "cells"]
 install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")
 
 

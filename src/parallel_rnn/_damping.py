@@ -11,11 +11,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import LEAST_GAIN, NEAR, ROUNDINGS
 from ._finite import finite_or_zero, worst
 from ._iterate import Point, shift
 from ._linear_scan import keep_where
 from ._matrices import structure_of
+from ._rounding import LEAST_GAIN, NEAR, ROUNDINGS
 from ._values import check_number
 
 # step(point, damping (D,)) -> changes (T, D)

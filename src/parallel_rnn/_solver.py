@@ -9,17 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import (
-    AbstractAcceptance,
-    Rounding,
-    Tolerance,
-    accumulation_dtype,
-    unknown_verdict,
-)
+from ._acceptance import AbstractAcceptance, Tolerance, accumulation_dtype, unknown_verdict
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
 from ._linear_scan import AbstractLinearScan, check_linear_scan, linear_scan_or_default
+from ._rounding import Rounding
 from ._solution import RESULTS
 from ._transition import AbstractTransition, check_transition
 from ._types import Inputs
