@@ -10,6 +10,7 @@ from jax.core import eval_jaxpr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from ._linear_scan import platform
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
 from ._values import is_number
 
@@ -57,7 +58,7 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     z = eqx.filter_eval_shape(project, x)
 
     def ravel(state: PyTree) -> Array:
-        return ravel_state(with_arrays(state, flat_s0.dtype))[0]
+        return ravel_state(_made_apart(with_arrays(state, flat_s0.dtype)))[0]
 
     def value(step: Callable) -> Callable:
         return lambda s, x: ravel(step(unravel(s), x))
@@ -89,6 +90,16 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
         value_and_blocks=offered(value_and_blocks, HasBlocks),
         eps=_coarsest_eps(step, flat_s0, x),
     )
+
+
+def _made_apart(state: PyTree) -> PyTree:
+    """The parts of a state, each made by itself.
+
+    XLA for a CPU makes one operation of a concatenation and of what it puts together, which then
+    asks of every number to which part it belongs: a step of an LSTM takes three times as long.
+    """
+    is_one_part = len(jax.tree.leaves(state)) == 1
+    return state if is_one_part or platform() != "cpu" else jax.lax.optimization_barrier(state)
 
 
 def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], State]]:
