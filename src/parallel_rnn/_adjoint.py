@@ -22,8 +22,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ._chunks import in_chunks
 from ._finite import worst
-from ._flat import FlatRecurrence
+from ._flat import FlatRecurrence, closed
 from ._iterate import Loop, shift
 from ._linear_scan import (
     AbstractLinearScan,
@@ -39,7 +40,7 @@ from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential
 from ._transition import Diagonal
 from ._types import Inputs
-from ._values import check_kind, check_window
+from ._values import check_count, check_kind, check_window
 from ._varying import in_shard_map
 from ._window import Sequence, solve_windows, steps_from, window_length
 
@@ -185,6 +186,11 @@ class LinearisedSteps(eqx.Module):
         zero = jnp.zeros((), int)
         return Diagonal().linearise(self.recurrence, self.previous, inputs, zero)[1]
 
+    def diagonal(self, s: Array, x: Any) -> Array:
+        """That of one step."""
+        one = jax.tree.map(lambda leaf: leaf[None], (s, x))
+        return LinearisedSteps(self.recurrence, *one).diagonals()[0]
+
 
 @takes_old_name("recurrence", "linear_scan")
 class ImplicitAdjoint(AbstractImplicit):
@@ -241,28 +247,38 @@ class IteratedAdjoint(AbstractImplicit):
     **Arguments:**
 
     - `solver`: an undamped solver with a diagonal transition.
+    - `chunk`: chunks of this many steps advance side by side, as for `solve`. Derivatives are
+      forgotten as fast as states are, so what suits the solve suits them.
 
     References: Gonzalez et al. 2024, section 4.1, for the diagonal; the iteration until the
     residual is met is this package's.
     """
 
     solver: AbstractSolver = QuasiDEER()
+    chunk: int | None = None
 
     def __check_init__(self):
         check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")
+        if self.chunk is not None:
+            check_count("chunk", self.chunk, 1, "None solves for single steps")
 
     def linear_recurrence(self, steps):
-        inputs = (steps.previous, steps.xs, steps.diagonals())
+        # No iteration changes the diagonals. Chunks only want them where one sweep is not enough.
+        known = steps.diagonals() if self.chunk is None else None
+        inputs = (steps.previous, steps.xs, known)
+
+        def diagonal(s: Array, x: Any, known: Array | None) -> Array:
+            return steps.diagonal(s, x) if known is None else known
 
         def forward(_, db):
-            return self._solve(steps.jvp, inputs, db)
+            return self._solve(steps.jvp, diagonal, inputs, db)
 
         def backward(_, c):
-            return _from_the_end(partial(self._solve, steps.vjp), inputs, c)
+            return _from_the_end(partial(self._solve, steps.vjp, diagonal), inputs, c)
 
         return LinearRecurrence(steps.residual, forward, backward)
 
-    def _solve(self, product: Callable, inputs: PyTree, source: Array) -> Array:
+    def _solve(self, product: Callable, diagonal: Callable, inputs: PyTree, source: Array) -> Array:
         """All w_t of w_t = product(s, x, w_{t-1}) + source_t."""
         length, size = source.shape
         scale = worst(jnp.abs(source))
@@ -273,11 +289,15 @@ class IteratedAdjoint(AbstractImplicit):
             return product(s, x, w) + source_t
 
         def value_and_diag(w, element):
-            return step(w, element), element[0][2]
+            return step(w, element), diagonal(*element[0])
 
+        first = jax.tree.map(lambda leaf: leaf[0], (inputs, source))
+        step, value_and_diag = (closed(fn, source[0], first) for fn in (step, value_and_diag))
         eps = float(jnp.finfo(source.dtype).eps)
-        window = window_length("auto", self.solver, length, size, source.dtype.itemsize)
-        recurrence = FlatRecurrence(step, lambda x: x, step, value_and_diag, None, None, eps)
+        solver = in_chunks(self.solver, self.chunk, length)
+        window = window_length("auto", solver, length, size, source.dtype.itemsize)
+        project = closed(lambda element: element, first)
+        recurrence = FlatRecurrence(step, project, step, value_and_diag, None, None, eps)
         sequence = Sequence(
             recurrence,
             jnp.zeros_like(source[0]),
@@ -286,8 +306,8 @@ class IteratedAdjoint(AbstractImplicit):
             length,
             jnp.asarray(length),
         )
-        loop = Loop(self.solver.default_max_steps(window))
-        found = solve_windows(self.solver, sequence, window, None, loop)
+        loop = Loop(solver.default_max_steps(window))
+        found = solve_windows(solver, sequence, window, None, loop)
         ok = found.result == RESULTS.successful
         return jnp.where(ok, scale * found.states, jnp.nan)
 

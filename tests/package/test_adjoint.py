@@ -145,6 +145,7 @@ EXACT = {
     **{name: (method(), ImplicitAdjoint()) for name, method in METHODS.items()},
     "iterated-QuasiDEER": (QuasiDEER(), IteratedAdjoint()),
     "iterated-DEER": (DEER(), IteratedAdjoint(DEER())),
+    "in-chunks": (DEER(), IteratedAdjoint(chunk=7)),
     "iterated-at-once": (DEER(), IteratedAdjoint(QuasiDEER(linear_scan=AssociativeScan()))),
 }
 
