@@ -52,8 +52,15 @@ class Chunked(AbstractSolver):
     size: int = eqx.field(static=True)
 
     def run(self, window, max_steps, loop):
-        work = _arranged(window, self.size)
-        rule = self.solver.acceptance(window, self.size)
+        return self._run(_arranged(window, self.size, self.size), max_steps, loop)
+
+    def run_where(self, wanted: Bool[Array, ""], window: Window, max_steps: int) -> Iterate:
+        """`run`, where it is wanted. No step is taken elsewhere, and the verdict knows of none."""
+        work = _arranged(window, self.size, jnp.where(wanted, self.size, 0))
+        return self._run(work, max_steps, Loop(max_steps))
+
+    def _run(self, work: "_Work", max_steps: Array | int, loop: Loop) -> Iterate:
+        rule = self.solver.acceptance(work.window, self.size)
 
         def goes_on(n: Int[Array, ""], now: _Progress) -> Bool[Array, ""]:
             del n
@@ -73,9 +80,11 @@ class Chunked(AbstractSolver):
             return states, dataclasses.replace(repaired, starts=starts)
 
         states = work.sweep(work.warmed_up_starts())
-        residual = jnp.full((), jnp.inf, accumulation_dtype(window.guess.dtype))
-        trace = loop.write(loop.empty_trace(window.guess), 0, window.guess, residual)
-        first = _repaired(work, rule, states, jnp.ones((), int), trace, loop, jnp.asarray(True))
+        guess = work.window.guess
+        residual = jnp.full((), jnp.inf, accumulation_dtype(guess.dtype))
+        trace = loop.write(loop.empty_trace(guess), 0, guess, residual)
+        one, yes = jnp.ones((), int), jnp.asarray(True)
+        first = _repaired(work, rule, states, one, trace, loop, yes)
         states, last = while_writing(goes_on, turn, *first)
         return last.as_iterate(work, states)
 
@@ -142,14 +151,16 @@ class _Progress(eqx.Module):
 class _Work(eqx.Module):
     """A window as K chunks, whose steps of the same number are taken together.
 
-    The states of one such step are (K, D), or (D, K) where `axis` is -1: on a CPU, where operations
-    on neighbouring numbers are the fast ones. Those of all steps are (C, D, K) then, and (K, C, D)
-    else, which is their order in time: nothing has to be moved. So are the inputs `xs`. Rows are
-    (K, D) everywhere. Steps that are padding keep the state.
+    The states of all steps are (K, C, D), which is their order in time: nothing has to be moved. So
+    are the inputs `xs`. Those of one step of all chunks are rows (K, D), or columns (D, K) where
+    `axis` is -1: on a CPU, where operations on neighbouring numbers are the fast ones. Steps that
+    are padding keep the state. Loops over the steps of a chunk end at `end`: C, or 0 where nothing
+    is to be done. (A branch would copy all states that it returns.)
     """
 
     window: Window
     xs: PyTree
+    end: Int[Array, ""] | int
     size: int = eqx.field(static=True)
     axis: int = eqx.field(static=True)
 
@@ -196,47 +207,48 @@ class _Work(eqx.Module):
         def step(vectors: PyTree, s: Array, x: PyTree) -> Array:
             return eqx.combine(vectors, rest)(s, x)
 
-        return jax.vmap(step, -1, -1)(vectors, s, x)
-
-    @property
-    def time_axis(self) -> int:
-        return 0 if self.axis == -1 else 1
+        return jax.vmap(step, (-1, -1, 0), -1)(vectors, s, x)
 
     def at(self, arrays: PyTree, c: Int[Array, ""] | int) -> PyTree:
         """Step c of arrays that hold all steps."""
         return jax.tree.map(
-            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, self.time_axis, False), arrays
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, axis=1, keepdims=False), arrays
         )
 
-    def put(self, states: Array, s: Array, c: Int[Array, ""]) -> Array:
-        return write(states, s, c, self.time_axis)
+    def put(
+        self, states: Float[Array, "K C D"], rows: Float[Array, "K D"], c: Int[Array, ""]
+    ) -> Float[Array, "K C D"]:
+        return write(states, rows, c, axis=1)
 
-    def empty(self, like: Array) -> Array:
-        """Room for the states of all steps."""
-        shape = list(like.shape)
-        shape.insert(self.time_axis, self.size)
-        return jnp.zeros(shape, like.dtype)
-
-    def ends(self, states: Array) -> Float[Array, "K D"]:
-        return self.rows(self.at(states, self.size - 1))
+    def ends(self, states: Float[Array, "K C D"]) -> Float[Array, "K D"]:
+        return self.at(states, self.size - 1)
 
     def warmed_up_starts(self) -> Float[Array, "K D"]:
-        """Where f leads from the guess over the last steps of the chunk before."""
+        """Where f leads from the guess over the last steps before each chunk.
+
+        Those may be more than a chunk has: ends are starts of the chunks that follow, once more.
+        """
         first = max(0, self.size - WARM_UP)
         begin = jnp.arange(self.num_chunks) * self.size + first
         begin = jnp.minimum(begin, self.length - 1)
-        starts = self.side_by_side(shift(self.window.s0, self.window.guess)[begin])
 
         def turn(c: Int[Array, ""], s: Array) -> Array:
             return self.step(c, s, self.at(self.xs, c))
 
-        ends = self.loop(first, turn, starts)
-        return shift(self.window.s0, self.rows(ends))
+        def once_more(n: Int[Array, ""], starts: Float[Array, "K D"]) -> Float[Array, "K D"]:
+            del n
+            ends = self.loop(first, self.end, turn, self.side_by_side(starts))
+            return shift(self.window.s0, self.rows(ends))
 
-    def loop(self, first: int, turn: Callable[[Array, PyTree], PyTree], start: PyTree) -> PyTree:
-        """`turn(c, carry)` for the steps from number `first` on."""
+        starts = shift(self.window.s0, self.window.guess)[begin]
+        return self.loop(0, math.ceil(WARM_UP / self.size), once_more, starts)
+
+    def loop(
+        self, first: int, end: Array | int, turn: Callable[[Array, PyTree], PyTree], start: PyTree
+    ) -> PyTree:
+        """`turn(n, carry)` for n from `first` to `end` - 1."""
         start = varying_over(axes_of((start, self.window, self.xs)), start)
-        return jax.lax.fori_loop(first, self.size, turn, start)
+        return jax.lax.fori_loop(first, end, turn, start)
 
     def sweep(self, starts: Float[Array, "K D"]) -> Array:
         """The states of all steps."""
@@ -244,10 +256,10 @@ class _Work(eqx.Module):
         def turn(c: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
             s, states = carry
             s = self.step(c, s, self.at(self.xs, c))
-            return s, self.put(states, s, c)
+            return s, self.put(states, self.rows(s), c)
 
-        start = self.side_by_side(starts)
-        return self.loop(0, turn, (start, self.empty(start)))[1]
+        states = jnp.zeros((self.num_chunks, self.size, starts.shape[1]), starts.dtype)
+        return self.loop(0, self.end, turn, (self.side_by_side(starts), states))[1]
 
     def sweep_with_products(
         self,
@@ -260,7 +272,6 @@ class _Work(eqx.Module):
         """The states, if active, and the product of the transitions along each chunk."""
 
         def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
-            x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, self.axis, 0), x)
             inputs = self.window.recurrence.project_all(x)
             values, A = solver.transition.linearise(self.window.recurrence, s, inputs, number)
             counts = self.counts(c)
@@ -271,14 +282,14 @@ class _Work(eqx.Module):
             s, W, states = carry
             values, A = linearise(c, s, self.at(self.xs, c))
             W = structure_of(A, s).multiply(A, W)
-            new = jnp.where(active, self.side_by_side(values), self.at(states, c))
+            new = jnp.where(active, values, self.at(states, c))
             return values, W, self.put(states, new, c)
 
         zero = jnp.zeros((), int)
         shape = jax.eval_shape(linearise, zero, starts, self.at(self.xs, zero))[1]
         A = jnp.zeros(shape.shape, shape.dtype)
         W = structure_of(A, starts).identity_like(A)
-        _, W, states = self.loop(0, turn, (starts, W, states))
+        _, W, states = self.loop(0, self.end, turn, (starts, W, states))
         return states, W
 
     def evidence(self, c: Int[Array, ""], s: Array, there: Array) -> tuple[Array, Evidence]:
@@ -291,7 +302,7 @@ class _Work(eqx.Module):
         def evaluate(previous: Float[Array, "K D"]) -> Float[Array, "K D"]:
             return self.rows(self.step(c, self.side_by_side(previous), x))
 
-        rows = (self.rows(s), self.rows(there), self.rows(new))
+        rows = (self.rows(s), there, self.rows(new))
         return new, Evidence(*rows, counts, c + 1, jnp.asarray(True), evaluate)
 
     def num_finite(self, states: Array) -> Int[Array, ""]:
@@ -304,17 +315,15 @@ class _Work(eqx.Module):
         return only_if(~everything, count, states, jnp.asarray(self.length))
 
     def _finite(self, states: Array) -> Bool[Array, " T"]:
-        finite = jnp.all(jnp.isfinite(states), axis=1 if self.axis == -1 else 2)
-        finite = (finite.T if self.axis == -1 else finite).reshape(-1)[: self.length]
+        finite = jnp.all(jnp.isfinite(states), axis=2).reshape(-1)[: self.length]
         return finite | (jnp.arange(self.length) >= self.window.valid_length)
 
     def in_order(self, states: Array) -> Float[Array, "T D"]:
         """All states, one step after another."""
-        by_chunk = jnp.moveaxis(states, -1, 0) if self.axis == -1 else states
-        return by_chunk.reshape(-1, self.window.s0.size)[: self.length]
+        return states.reshape(-1, self.window.s0.size)[: self.length]
 
 
-def _arranged(window: Window, size: int) -> _Work:
+def _arranged(window: Window, size: int, end: Int[Array, ""] | int) -> _Work:
     """A window, cut into chunks.
 
     Its inputs are projected step by step: all chunks together make it a product of matrices, and
@@ -325,14 +334,13 @@ def _arranged(window: Window, size: int) -> _Work:
     axis = -1 if platform() == "cpu" else 0
 
     def cut(leaf: Array) -> Array:
-        if num_chunks * size != length:
-            # Padding repeats the last input; no state depends on it.
-            leaf = leaf[jnp.minimum(jnp.arange(num_chunks * size), length - 1)]
-        chunks = leaf.reshape(num_chunks, size, *leaf.shape[1:])
-        return jnp.moveaxis(chunks, 0, -1) if axis == -1 else chunks
+        # Padding repeats the last input; no state depends on it.
+        padding = jnp.broadcast_to(leaf[-1:], (num_chunks * size - length, *leaf.shape[1:]))
+        leaf = jnp.concatenate([leaf, padding])
+        return leaf.reshape(num_chunks, size, *leaf.shape[1:])
 
     xs = jax.tree.map(cut, window.inputs)
-    return _Work(window, xs, size, axis)
+    return _Work(window, xs, end, size, axis)
 
 
 def _repaired(
@@ -352,7 +360,7 @@ def _repaired(
     """
 
     def goes_on(c: Int[Array, ""], carry: PyTree) -> Bool[Array, ""]:
-        return jnp.any(carry[1]) & (c < work.size)
+        return jnp.any(carry[1]) & (c < work.end)
 
     def turn(
         c: Int[Array, ""], states: Array, carry: PyTree, own: Bool[Array, ""]
@@ -362,8 +370,8 @@ def _repaired(
         new, evidence = work.evidence(c, s, there)
         errors = keep_where(is_open, rule.errors(evidence), errors)
         is_open = is_open & ~rule.fit(evidence, errors)
-        rows = keep_where(is_open & own & active, work.rows(new), work.rows(there))
-        return work.put(states, work.side_by_side(rows), c), (new, is_open, errors)
+        rows = keep_where(is_open & own & active, work.rows(new), there)
+        return work.put(states, rows, c), (new, is_open, errors)
 
     starts = shift(work.window.s0, work.ends(states))
     is_open = jnp.arange(work.num_chunks) > 0
@@ -384,7 +392,7 @@ def _repaired(
         starts=shift(work.window.s0, work.ends(states)),
         verdict=verdict,
         num_finite=num_finite,
-        done=verdict.accepted | hopeless,
+        done=verdict.accepted | hopeless | (work.end == 0),
         num_sweeps=num_sweeps,
         trace=loop.write(trace, num_sweeps, work.in_order(states), verdict.residual),
     )

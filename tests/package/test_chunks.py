@@ -1,5 +1,9 @@
 """Chunks: the same states as sequential evaluation, whatever f remembers."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -83,9 +87,11 @@ def test_one_step_is_the_iteration_on_single_steps():
     assert largest_difference(chunks.trace[:common], steps.trace[:common]) < 1e-14
 
 
-def test_a_sweep_and_a_step_are_enough_where_f_forgets():
+@pytest.mark.parametrize("chunk", [10, 200])
+def test_a_sweep_and_a_step_are_enough_where_f_forgets(chunk):
+    """Also where chunks are shorter than what f remembers."""
     cell, s0, xs = gru(4, 2000, "float32")
-    solution = solve(cell, s0, xs, chunk=200)
+    solution = solve(cell, s0, xs, chunk=chunk)
     assert solution.stats["num_steps"] == 1
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-6
 
@@ -275,6 +281,16 @@ def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
     batch = jnp.stack([xs] * 4)
     solved = jax.vmap(lambda xs: solve(cell, s0, xs, chunk=50, throw=False).value)
     assert temporary_bytes(solved, batch) < 1.5 * batch.nbytes
+
+
+def test_chunks_of_one_sequence_on_many_devices():
+    settings = {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    sharded = Path(__file__).with_name("sharded.py")
+    subprocess.run([sys.executable, sharded], env={**os.environ, **settings}, check=True)
 
 
 def test_memory_is_that_of_the_states():
