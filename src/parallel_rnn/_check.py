@@ -182,8 +182,8 @@ def check_options(options: Any) -> None:
         check_count("max_steps", options.max_steps, 0, meaning)
     if options.trace is not None:
         check_function(options.trace, ("step", "states", "residual"), "arrays", "trace")
-    single_steps = options.chunk in (None, 1)
-    if options.trace is not None and options.window == "auto" and single_steps:
+    has_length = options.window != "auto" or options.chunk not in (None, 1, "auto")
+    if options.trace is not None and not has_length:
         raise ValueError(
             "`trace` needs an explicit `window`, because the shape of the trace depends on it and "
             '"auto" on the platform. Pass `window=None` to trace the whole sequence at once.'
@@ -194,9 +194,11 @@ def check_options(options: Any) -> None:
 def _check_chunk(options: Any) -> None:
     """Refuse what is no number of steps or `None`, and what does not go with chunks."""
     chunk = options.chunk
-    if chunk is None:
+    if chunk is None or (isinstance(chunk, str) and chunk == "auto"):
         return
-    check_count("chunk", chunk, 1, "None solves for single steps")
+    check_count(
+        "chunk", chunk, 1, '"auto" and None, which solves for single steps, are allowed too'
+    )
     if not isinstance(options.solver, AbstractNewton | Sequential):
         raise TypeError(
             f"`chunk` is {chunk} and `solver` is {options.solver!r}, but chunks are joined by an "

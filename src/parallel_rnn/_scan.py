@@ -37,7 +37,7 @@ def scan(
     solver: AbstractSolver = QuasiDEER(),
     guess: PyTree | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
-    chunk: int | None = None,
+    chunk: int | Literal["auto"] | None = "auto",
     max_steps: int | None = None,
     adjoint: AbstractAdjoint = ImplicitAdjoint(),
     fallback: Sequential | None = None,

@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
+from ._auto_chunks import ChunkedIfForgetful, solver_of
 from ._check import (
     as_arrays,
     as_guess,
@@ -19,7 +20,7 @@ from ._check import (
     check_state,
     check_step,
 )
-from ._chunks import Chunked, in_chunks
+from ._chunks import Chunked
 from ._explicit import left_to_compiler, specs_over_time
 from ._flat import flatten_recurrence, ravel_state
 from ._iterate import Loop
@@ -45,7 +46,7 @@ def solve(
     reverse: bool = False,
     guess: State | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
-    chunk: int | None = None,
+    chunk: int | Literal["auto"] | None = "auto",
     max_steps: int | None = None,
     adjoint: AbstractAdjoint = ImplicitAdjoint(),
     fallback: Sequential | None = None,
@@ -91,7 +92,12 @@ def solve(
       Jacobian the joints are corrected. The fastest way where f forgets within a chunk (some
       hundred steps), several times slower than `Sequential()` where it does not. There are no
       windows then, and an iteration (`num_steps`, `max_steps`, `trace`) is a sweep over all
-      chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation.
+      chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation. `"auto"`
+      is for a CPU, where no method on single steps is as fast as sequential evaluation: it tries
+      on the first chunk whether f forgets, and takes a sweep of chunks (or two) where it does and
+      one step after another where it does not (`num_steps` is 0). It leaves single steps where
+      anything else is asked for (another solver than `QuasiDEER()`, a `window`, `max_steps`, a
+      `guess`, a `trace`, `UnrolledAdjoint`), for short sequences and on a GPU.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
@@ -128,7 +134,7 @@ class Options(eqx.Module):
     fallback: Sequential | None = None
     trace: Trace | None = None
     reverse: bool = False
-    chunk: int | None = None
+    chunk: int | Literal["auto"] | None = "auto"
 
     def __check_init__(self):
         check_options(self)
@@ -196,7 +202,7 @@ def _solve(
     axes = axes_of((s0, xs, guess)) | axes_of_function(f, s0, xs)
     s0, xs = varying_over(axes, (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
-    solver = in_chunks(options.solver, options.chunk, length)
+    solver = solver_of(options, length)
     flat_s0, unravel = ravel_state(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
@@ -261,14 +267,15 @@ def _without_padding(
 
 def _ending(solver: AbstractSolver, found: Windows) -> Any:
     """Why the solve ended."""
-    if not isinstance(solver, AbstractIterative | Chunked):
+    if not isinstance(solver, AbstractIterative | Chunked | ChunkedIfForgetful):
         met = ENDINGS.sequential
     elif solver.has_tolerance():
         met = ENDINGS.tolerance
     else:
         exact = found.verdict.roundings == 0
         met = ENDINGS.where(exact, ENDINGS.exact, ENDINGS.rounding)
-    met = ENDINGS.where(found.num_fallback > 0, ENDINGS.sequential, met)
+    in_turn = isinstance(solver, ChunkedIfForgetful) & (found.num_steps == 0)
+    met = ENDINGS.where(in_turn | (found.num_fallback > 0), ENDINGS.sequential, met)
     return ENDINGS.where(found.result == RESULTS.successful, met, ENDINGS.failed)
 
 

@@ -90,7 +90,7 @@ class Sequential(AbstractSolver):
         zero = jnp.zeros((), int)
         residual = jnp.zeros((), accumulation_dtype(states.dtype))
         trace = loop.write(loop.empty_trace(states), zero, states, residual)
-        return _stepped(window, states, residual, zero, trace)
+        return stepped(window, states, residual, zero, trace)
 
     def finish(self, window: Window, reached: Iterate) -> Iterate:
         """Take the steps behind the verified states of an iterate one after another."""
@@ -108,7 +108,7 @@ class Sequential(AbstractSolver):
         states = jax.lax.scan(step, window.s0, elements)[1]
         # These steps have no residual, and that of the verified ones is within the tolerance.
         residual = jnp.minimum(reached.verdict.residual, 1)
-        return _stepped(window, states, residual, reached.num_steps, reached.trace)
+        return stepped(window, states, residual, reached.num_steps, reached.trace)
 
     def default_max_steps(self, window):
         del window
@@ -119,7 +119,7 @@ class Sequential(AbstractSolver):
         return 0
 
 
-def _stepped(
+def stepped(
     window: Window, states: Array, residual: Array, num_steps: Array, trace: PyTree
 ) -> Iterate:
     """The outcome of steps taken one after another: right up to the first that is not finite."""

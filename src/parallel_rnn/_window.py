@@ -198,6 +198,6 @@ def _verdict_on_all(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> V
     )
 
 
-def steps_from(tree: PyTree, start: Array, size: int) -> PyTree:
+def steps_from(tree: PyTree, start: Array | int, size: int) -> PyTree:
     """The `size` steps that begin with step `start`."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree)

@@ -1,0 +1,170 @@
+"""The default on a CPU: chunks where f forgets, one step after another where it remembers."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+from parallel_rnn import (
+    DEER,
+    ENDINGS,
+    RESULTS,
+    IteratedAdjoint,
+    QuasiDEER,
+    UnrolledAdjoint,
+    scan,
+    solve,
+    solve_batch,
+)
+from parallel_rnn._auto_chunks import NUM_CHUNKS, SHORTEST_CHUNK, ChunkedIfForgetful, solver_of
+from parallel_rnn._solve import Options
+
+from recurrences import gru, largest_difference, reference
+
+LENGTH = 2 * SHORTEST_CHUNK + 5
+
+
+def slow_average(s, x):
+    return s + 1e-4 * (x - s)
+
+
+def forgetful_at_first(s, element):
+    """Forgets at once while the input says so, else never."""
+    x, forgets = element
+    return jnp.where(forgets, x, s + 1e-3 * (x - s))
+
+
+def first_steps(number, length=2000):
+    return jnp.linspace(1.0, 2.0, length), jnp.arange(length) < number
+
+
+def test_where_f_forgets_one_sweep_is_enough():
+    cell, s0, xs = gru(4, LENGTH, "float32")
+    solution = solve(cell, s0, xs)
+    assert solution.stats["num_steps"] == 1
+    assert solution.ending != ENDINGS.sequential
+    assert solution.stats["num_verified"] == LENGTH
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-6
+
+
+def test_where_f_remembers_steps_are_taken_in_turn():
+    xs = jax.random.normal(jax.random.key(0), (LENGTH, 2))
+    s0 = jnp.asarray([5.0, -3.0])
+    solution = solve(slow_average, s0, xs)
+    assert solution.stats["num_steps"] == 0
+    assert solution.ending == ENDINGS.sequential
+    assert largest_difference(solution.value, reference(slow_average, s0, xs)) == 0
+
+
+@pytest.mark.parametrize("number", [500, 1000])
+def test_where_only_the_first_steps_forget(number):
+    """What is tried on the first chunk does not hold of those that follow."""
+    elements, s0 = first_steps(number), jnp.zeros(1)
+    solution = solve(forgetful_at_first, s0, elements)
+    assert solution.stats["num_steps"] == 0
+    wanted = reference(forgetful_at_first, s0, elements)
+    assert largest_difference(solution.value, wanted) < 1e-12
+
+
+def test_a_batch_takes_chunks_where_all_series_forget():
+    s0 = jnp.zeros(1)
+    xs, all_forget = first_steps(2000)
+
+    def solution(forgets):
+        return solve(forgetful_at_first, s0, (xs, forgets))
+
+    def wanted(forgets):
+        return reference(forgetful_at_first, s0, (xs, forgets))
+
+    alike = jnp.stack([all_forget, all_forget])
+    found = jax.vmap(solution)(alike)
+    assert jnp.all(found.stats["num_steps"] == 1)
+    assert largest_difference(found.value, jax.vmap(wanted)(alike)) < 1e-12
+    mixed = jnp.stack([all_forget, ~all_forget, first_steps(500)[1]])
+    found = jax.vmap(solution)(mixed)
+    assert jnp.all(found.stats["num_steps"] == 0)
+    assert largest_difference(found.value, jax.vmap(wanted)(mixed)) < 1e-12
+
+
+def test_lengths_order_and_the_outputs_of_a_scan():
+    cell, s0, xs = gru(3, LENGTH)
+    solution = solve_batch(cell, jnp.stack([s0, s0]), jnp.stack([xs, -xs]), lengths=[LENGTH, 100])
+    assert largest_difference(solution.value[0], reference(cell, s0, xs)) < 1e-14
+    assert largest_difference(solution.value[1, :100], reference(cell, s0, -xs[:100])) < 1e-14
+    assert jnp.all(solution.value[1, 100:] == 0)
+    solution = solve(cell, s0, xs, reverse=True)
+    assert largest_difference(solution.value[::-1], reference(cell, s0, xs[::-1])) < 1e-14
+
+    def body(s, x):
+        s = cell(s, x)
+        return s, s[0]
+
+    found, wanted = scan(body, s0, xs), jax.lax.scan(body, s0, xs)
+    assert largest_difference(found, wanted) < 1e-14
+
+
+@pytest.mark.parametrize("adjoint", [None, IteratedAdjoint()])
+def test_gradients(adjoint):
+    cell, s0, xs = gru(3, LENGTH)
+    options = {} if adjoint is None else {"adjoint": adjoint}
+
+    def loss(solved):
+        return lambda cell, s0, xs: jnp.sum(solved(cell, s0, xs) ** 2) / LENGTH
+
+    def gradient(solved):
+        return eqx.filter_grad(lambda args: loss(solved)(*args))((cell, s0, xs))
+
+    found = gradient(lambda *args: solve(*args, **options).value)
+    assert largest_difference(found, gradient(reference)) < 1e-12
+
+
+def test_what_is_not_finite_is_told():
+    xs = jnp.ones((LENGTH, 1)).at[LENGTH // 2].set(jnp.nan)
+    solution = solve(lambda s, x: 0.1 * s + x, jnp.zeros(1), xs, throw=False)
+    assert solution.result == RESULTS.nonfinite_input
+    assert solution.stats["num_verified"] == LENGTH // 2
+    grows = solve(lambda s, x: 2 * s + x, jnp.zeros(1), jnp.ones((5000, 1)), throw=False)
+    assert grows.result == RESULTS.nonfinite_state
+    assert 900 < grows.stats["num_verified"] < 1100
+
+
+def test_nothing_to_forget():
+    """A first chunk of zeros tells nothing, so nothing is taken for granted."""
+    xs = jnp.zeros((LENGTH, 1)).at[LENGTH // 2 :].set(1.0)
+    solution = solve(slow_average, jnp.zeros(1), xs)
+    assert solution.ending == ENDINGS.sequential
+    assert largest_difference(solution.value, reference(slow_average, jnp.zeros(1), xs)) == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"solver": DEER()},
+        {"solver": QuasiDEER(rtol=1e-4, atol=1e-4)},
+        {"window": None},
+        {"window": 100},
+        {"chunk": None},
+        {"max_steps": 50},
+        {"guess": "zeros"},
+        {"adjoint": UnrolledAdjoint()},
+    ],
+    ids=str,
+)
+def test_what_is_asked_for_is_done(asked):
+    """Only where it is left open how states are found are chunks taken."""
+    assert isinstance(solver_of(Options(), LENGTH), ChunkedIfForgetful)
+    options = Options(**asked)
+    assert solver_of(options, LENGTH) == options.solver
+
+
+def test_how_long_chunks_are():
+    for length, size in [(2 * SHORTEST_CHUNK, SHORTEST_CHUNK), (1000 * NUM_CHUNKS, 1000)]:
+        solver = solver_of(Options(), length)
+        assert isinstance(solver, ChunkedIfForgetful)
+        assert solver.chunked.size == size
+    assert solver_of(Options(), 2 * SHORTEST_CHUNK - 1) == QuasiDEER()
+
+
+def test_a_gpu_keeps_to_single_steps(monkeypatch):
+    monkeypatch.setattr("parallel_rnn._auto_chunks.platform", lambda: "gpu")
+    assert solver_of(Options(), LENGTH) == QuasiDEER()
