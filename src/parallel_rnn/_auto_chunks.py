@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._adjoint import UnrolledAdjoint
 from ._chunks import WARM_UP, Chunked, in_chunks
+from ._finite import worst
 from ._iterate import Iterate
 from ._linear_scan import platform
 from ._methods import Jacobi, QuasiDEER
@@ -26,6 +27,8 @@ NUM_CHUNKS = 128
 SHORTEST_CHUNK = 3 * WARM_UP
 # The part of a chunk that its repair may take. Deeper ones cost what chunks gain.
 DEEPEST_REPAIR = 1 / 4
+# So many series under `vmap` are as fast in turn.
+MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
 # So many steps are taken one after another before the next inputs are projected.
@@ -43,8 +46,8 @@ class ChunkedIfForgetful(AbstractSolver):
     def run(self, window, max_steps, loop):
         del max_steps
         del loop
-        forgets = _all_of_batch(self._forgets(window))
-        swept = self.chunked.run_where(forgets, window, SWEEPS)
+        pays = _unless_many(self._forgets(window))
+        swept = self.chunked.run_where(pays, window, SWEEPS)
         return _in_turn_unless(_all_of_batch(swept.verdict.accepted), window, swept)
 
     def _forgets(self, window: Window) -> Bool[Array, ""]:
@@ -66,7 +69,7 @@ class ChunkedIfForgetful(AbstractSolver):
         pair = jnp.stack([before, window.guess[first - 1]])
         end = steps_from(window.inputs, first, WARM_UP)
         right, warmed_up = jax.lax.scan(turn_both, pair, end, WARM_UP)[0]
-        left = jnp.max(jnp.abs(right - warmed_up)) / jnp.max(jnp.abs(pair[0] - pair[1]))
+        left = worst(jnp.abs(right - warmed_up)) / worst(jnp.abs(pair[0] - pair[1]))
         depth = WARM_UP * jnp.log(jnp.finfo(right.dtype).eps) / jnp.log(left)
         is_early = depth <= WARM_UP + DEEPEST_REPAIR * self.chunked.size
         return (left == 0) | ((left < 1) & is_early)
@@ -139,6 +142,18 @@ def _is_left_open(options: Any) -> bool:
         and options.trace is None
         and not isinstance(options.adjoint, UnrolledAdjoint)
     )
+
+
+@jax.custom_batching.custom_vmap
+def _unless_many(forgets: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Whether chunks pay; under `vmap`, not where the batch fills the vector units by itself."""
+    return forgets
+
+
+@_unless_many.def_vmap
+def _(size: int, is_batched: list, forgets: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
+    del is_batched
+    return _unless_many(jnp.all(forgets) & (size < MANY)), False
 
 
 @jax.custom_batching.custom_vmap

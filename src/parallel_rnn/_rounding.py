@@ -183,7 +183,7 @@ class Rounding(AbstractAcceptance):
         # Where f jumps within δ its scale is the largest there is: what is off by more is no
         # rounding, however f jumps.
         off = worst(jnp.abs(self._residuals(evidence)), axis=1)
-        near = off <= NEAR * self.floor_eps * self._size(evidence)
+        near = off <= NEAR * self.floor_eps * self._size(evidence).astype(off.dtype)
         few = worst(jnp.abs(errors), axis=1) <= FROZEN * ROUNDINGS
         return few & (near | ~evidence.counts)
 
