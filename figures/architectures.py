@@ -101,7 +101,7 @@ def legend(figure: Figure, methods: list[str]) -> None:
         handles.append(Line2D([], [], color="black", marker="o", mfc=fill, label=label))
     for handle in handles:
         handle.set_linestyle("none")
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=7)
+    figure.legend(handles=handles, loc="outside upper center", ncols=5)
 
 
 def draw(found: results.Found) -> Figure:
@@ -116,7 +116,7 @@ def draw(found: results.Found) -> Figure:
     figure, (iterations, ratio) = plt.subplots(
         1,
         2,
-        figsize=(style.PAGE_WIDTH_IN, 1.6 + 0.75 * len(names)),
+        figsize=(style.PAGE_WIDTH_IN, 1.2 + 0.56 * len(names)),
         sharey=True,
         layout="constrained",
     )

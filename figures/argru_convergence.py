@@ -88,9 +88,7 @@ def draw_iterate(axes: Axes, cells: pd.DataFrame, truth: pd.DataFrame, method: s
     axes.set_ylim(-limit, limit)
     largest = float(np.max(np.abs(cells["output"])))
     if not largest < limit:
-        behind = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
-        place = {"ha": "right", "va": "top", "transform": axes.transAxes}
-        axes.text(0.98, 0.97, f"up to {largest:.0e}", fontsize=6, bbox=behind, **place)
+        style.note_above(axes, f"up to {style.plain(float(f'{largest:.0e}'))}")
 
 
 def draw_iterates(figure: SubFigure, found: results.Found) -> None:
@@ -104,16 +102,16 @@ def draw_iterates(figure: SubFigure, found: results.Found) -> None:
             draw_iterate(axes, outputs[method, iteration], truth, method)
         line[0].set_ylabel(f"{style.METHODS[method].label}\noutput x")
     for axes, iteration in zip(grid[0], iterations, strict=True):
-        axes.set_title(f"iteration {iteration}")
+        axes.set_title(f"iteration {iteration:,}", pad=style.ABOVE_NOTES)
     for axes in grid[-1]:
         axes.set_xlabel("step")
-    grid[0, 0].set_title("c", loc="left", fontweight="bold")
+    grid[0, 0].set_title("c", loc="left", fontweight="bold", pad=style.ABOVE_NOTES)
     figure.align_ylabels()
 
 
 def draw(found: results.Found) -> Figure:
     """The whole figure."""
-    figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 6.6), layout="constrained")
+    figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 5.6), layout="constrained")
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=[2.4, 4.2]))
     draw_convergence(upper, found)
     draw_iterates(lower, found)

@@ -53,9 +53,7 @@ def draw_band(axes: Axes, cells: pd.DataFrame, column: str, **options) -> None:
 def draw_mad_after(axes: Axes, cells: pd.DataFrame, steps: list[int]) -> None:
     """MAD against the damping, a line for each number of iterations, the later the darker."""
     for index, iteration in enumerate(steps):
-        shade = plt.get_cmap("viridis")(0.9 - 0.9 * index / max(1, len(steps) - 1))
-        column, label = f"mad_after_{iteration}", f"{iteration} iterations"
-        draw_band(axes, cells, column, color=shade, marker=".", label=label)
+        draw_band(axes, cells, f"mad_after_{iteration}", **style.after(index, len(steps)))
     axes.axhline(THRESHOLD, color="#999999", linewidth=0.8)
     axes.set_ylim(MAD_SHOWN)
 
@@ -101,7 +99,7 @@ def draw(found: results.Found) -> Figure:
     }
     steps = found.records[0]["configuration"]["mad_after"]
     figure, grid = plt.subplots(
-        2, 3, figsize=(style.PAGE_WIDTH_IN, 4.2), sharex=True, sharey="col", layout="constrained"
+        2, 3, figsize=(style.PAGE_WIDTH_IN, 3.6), sharex=True, sharey="col", layout="constrained"
     )
     for axes in grid.flat:
         axes.set(xscale="log", yscale="log")
@@ -121,19 +119,18 @@ def draw(found: results.Found) -> Figure:
             axes.axvline(chosen, color="#999999", linewidth=0.8, linestyle=":")
             axes.minorticks_off()
         count.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        count.yaxis.set_major_formatter("{x:g}")
+        count.yaxis.set_major_formatter(style.plain)
         after.set_ylabel(f"{style.METHODS[method].label}\nMAD of the output")
         count.set_ylabel(f"iterations to\nMAD < {THRESHOLD}")
-        time.set_ylabel(f"time to\nMAD < {THRESHOLD} [s]")
+        time.set_ylabel(f"time to\nMAD < {THRESHOLD} (s)")
     for axes in grid[0, 1:]:  # those below have the same scale
         leave_room(axes)
     for axes in grid[:, 2]:
         style.log_ticks(axes.yaxis)
-    grid[0, 0].legend(loc="upper right", fontsize=6, handlelength=1.2, labelspacing=0.2)
     for axes in grid[-1]:
         axes.set_xlabel("damping λ")
     style.letter(grid[0])
-    style.legend_above(figure, [*SWEPT, *UNDAMPED, "sequential"])
+    style.legend_above(figure, [*SWEPT, *UNDAMPED, "sequential"], style.handles_after(steps))
     style.footer(figure, results.provenance(found.records))
     return figure
 

@@ -100,7 +100,7 @@ def draw(found: results.Found) -> Figure:
     figure, grid = plt.subplots(
         len(windows) + 1,
         len(systems),
-        figsize=(style.PAGE_WIDTH_IN, 1.2 + 1.6 * (len(windows) + 1)),
+        figsize=(style.PAGE_WIDTH_IN, 1.0 + 1.05 * (len(windows) + 1)),
         sharex="col",
         sharey="row",
         squeeze=False,
@@ -118,8 +118,8 @@ def draw(found: results.Found) -> Figure:
             axes.axvline(0, color="#999999", linewidth=0.6)
             axes.minorticks_off()
     for axes, window in zip(grid[:, 0], windows, strict=False):
-        axes.set_ylabel(f"iterations\nof a window of {window}")
-    grid[-1, 0].set_ylabel("time / sequential time")
+        axes.set_ylabel(f"iterations,\nwindow of {window}")
+    grid[-1, 0].set_ylabel("time /\nsequential time")
     figure.align_ylabels()
     style.legend_above(figure, methods)
     style.footer(figure, results.provenance(found.records))

@@ -32,11 +32,11 @@ TITLES = {
     "argru": "AR GRU",
     "lorenz96": "Lorenz96",
 }
-COUPLINGS = {"quasi_deer": "joined with the diagonals", "deer": "joined with the Jacobians"}
+COUPLINGS = {"quasi_deer": "diagonals", "deer": "Jacobians"}
 ROWS = {
     "num_steps": "sweeps",
-    "depth": "depth: evaluations of f\none after another / T",
-    "work": "work: evaluations\nof f / T",
+    "depth": "depth / T",
+    "work": "work / T",
     "time_s": "time (s)",
 }
 
@@ -65,14 +65,14 @@ def draw_panel(axes: Axes, cells: pd.DataFrame, value: str) -> None:
 def legend(figure: Figure) -> None:
     """The couplings, then sequential evaluation."""
     labels = {
-        method: f"{style.METHODS[method].label} in chunks: {words}"
+        method: f"{style.METHODS[method].label} in chunks, joined by {words}"
         for method, words in COUPLINGS.items()
     }
     labels["sequential"] = "sequential (C = T)"
     handles = [
         Line2D([], [], label=text, **style.line_options(name)) for name, text in labels.items()
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7)
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1)
 
 
 def draw(found: results.Found) -> Figure:
@@ -85,7 +85,7 @@ def draw(found: results.Found) -> Figure:
     figure, grid = plt.subplots(
         len(ROWS),
         len(names),
-        figsize=(style.PAGE_WIDTH_IN, 6.6),
+        figsize=(style.PAGE_WIDTH_IN, 5.2),
         sharex="col",
         sharey="row",
         squeeze=False,

@@ -69,7 +69,7 @@ class Places(NamedTuple):
     def label(self, axes: Axes) -> None:
         """Ticks at powers of ten, at no damping and at the adaptive rule."""
         powers = np.arange(np.ceil(self.first), self.last + 0.5, 2).astype(int)
-        labels = ["0", *(f"$10^{{{power}}}$" for power in powers), "adapt."]
+        labels = ["0", *map(style.plain, 10.0**powers), "adapt."]
         axes.set_xticks([self.first - 1, *powers, self.last + ADAPTIVE], labels=labels)
         axes.set_xlim(self.first - 1.5, self.last + ADAPTIVE + 0.5)
         axes.set_xlabel("damping λ")
@@ -152,7 +152,7 @@ def draw_scales(axes: Axes, cells: pd.DataFrame, length: int) -> None:
     log_scale = np.linspace(zero + 0.5, last)
     draw_guide(axes, log_scale, length * 10**log_scale)
     powers = np.arange(np.ceil(zero + 0.5), last + 0.1).astype(int)
-    axes.set_xticks([zero, *powers], labels=["0", *(f"$10^{{{power}}}$" for power in powers)])
+    axes.set_xticks([zero, *powers], labels=["0", *map(style.plain, 10.0**powers)])
     axes.set_xlabel("k of scale-ELK")
 
 
@@ -183,13 +183,11 @@ def draw_radii(axes: Axes, radii: pd.DataFrame, places: Places) -> None:
     axes.plot(log_damping, -(10 ** (log_damping / 2)), **GUIDE)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_yscale("symlog", linthresh=1e-2, linscale=0.7)
-    axes.set_yticks(
-        [-1, -0.1, -0.01, 0, 0.01, 0.1], labels=["-1", "-0.1", "-0.01", "0", "0.01", ""]
-    )
+    axes.set_yticks([-1, -0.1, -0.01, 0, 0.01])
     axes.minorticks_off()
     axes.set_ylim(-1.1, 0.06)
     powers = np.arange(np.ceil(places.first), places.last + 0.5, 2).astype(int)
-    labels = ["0", *(f"$10^{{{power}}}$" for power in powers)]
+    labels = ["0", *map(style.plain, 10.0**powers)]
     axes.set_xticks([places.first - 1, *powers], labels=labels)
     axes.set_xlabel("damping λ")
 
@@ -219,7 +217,7 @@ def legend(figure: Figure) -> None:
     cross = {"color": "#555555", "marker": "x", "markersize": 3, "linestyle": "none"}
     handles.append(Line2D([], [], label="did not get there", **cross))
     handles.append(Line2D([], [], label="T √λ, W √λ, T k, -√λ", **GUIDE))
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7)
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
 
 
 def draw(found: results.Found) -> Figure:
@@ -231,7 +229,7 @@ def draw(found: results.Found) -> Figure:
     figure, grid = plt.subplots(
         4,
         len(names),
-        figsize=(style.PAGE_WIDTH_IN, 8.4),
+        figsize=(style.PAGE_WIDTH_IN, 7.0),
         sharey="row",
         squeeze=False,
         layout="constrained",
@@ -241,15 +239,15 @@ def draw(found: results.Found) -> Figure:
         places = Places.of(cells)
         about = record["summary"][name]
         length = about["length"]
-        column[0].set_title(f"{TITLES[name]}, D = {about['state_size']}, T = {length:,}")
+        threshold = f"MAD < {about['threshold']:g}"
+        shape = f"D = {about['state_size']}, T = {length:,}"
+        column[0].set_title(f"{TITLES[name]}, {threshold}\n{shape}")
         draw_dampings(column[0], results.rows(cells, evaluation="whole"), places, length)
         draw_dampings(column[1], results.rows(cells, evaluation="windows"), places, window)
         draw_scales(column[2], cells, length)
         draw_radii(column[3], results.rows(radii, system=name), places)
         for axes in column[:2]:
             places.label(axes)
-        threshold = f"MAD < {about['threshold']:g}"
-        column[0].text(0.02, 0.02, threshold, transform=column[0].transAxes, fontsize=6)
     for axes in grid[:3].ravel():
         axes.set_yscale("log")
         axes.minorticks_off()
@@ -259,7 +257,7 @@ def draw(found: results.Found) -> Figure:
     grid[0, 0].set_ylabel("iterations,\nwhole sequence")
     grid[1, 0].set_ylabel(f"iterations of a window\nof {window} steps")
     grid[2, 0].set_ylabel("iterations")
-    grid[3, 0].set_ylabel("spectral radius of\n$(I - K_t)\\,A_t$, less 1")
+    grid[3, 0].set_ylabel("spectral radius of\n(I - K) A, less 1")
     style.letter(grid[:, 0])
     figure.align_ylabels()
     legend(figure)

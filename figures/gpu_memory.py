@@ -40,9 +40,9 @@ NAMES = {"h100": "H100", "a100": "A100"}
 
 # %%
 ROWS = {
-    "forward": ("total_gb", "memory, forward [GB]"),
-    "gradient": ("total_gb", "with gradient [GB]"),
-    "kernels": ("kernels_per_iteration", "kernels per iteration"),
+    "forward": ("total_gb", "memory (GB),\nforward"),
+    "gradient": ("total_gb", "memory (GB),\nwith gradient"),
+    "kernels": ("kernels_per_iteration", "kernels\nper iteration"),
 }
 
 
@@ -62,13 +62,10 @@ def draw_panel(axes: Axes, cells: pd.DataFrame, value: str, targets: list[str]) 
             axes.plot(own["length"], own[value], **look)
 
 
-def mark_cards(axes: Axes, named: bool) -> None:
-    """Lines at the memory of the cards, with their size in the first column."""
+def mark_cards(axes: Axes) -> None:
+    """Lines at the memory of the cards."""
     for size in CARDS_GB:
         axes.axhline(size, color="#777777", linewidth=0.7, zorder=0)
-        if named:
-            place = axes.get_yaxis_transform()
-            axes.text(0.02, size, f"{size} GB", transform=place, fontsize=5.5, va="bottom")
 
 
 def explain_absence(figure: Figure, table: pd.DataFrame) -> None:
@@ -89,27 +86,28 @@ def draw(found: results.Found, batch: int) -> Figure:
     figure, grid = plt.subplots(
         len(shown),
         len(dims),
-        figsize=(max(style.PAGE_WIDTH_IN, 1.25 * len(dims) + 0.6), 1.7 * len(shown) + 0.6),
+        figsize=(style.PAGE_WIDTH_IN, 1.1 * len(shown) + 0.8),
         sharex=True,
         sharey="row",
         squeeze=False,
         layout="constrained",
     )
-    for index, (column, dim) in enumerate(zip(grid.T, dims, strict=True)):
+    for column, dim in zip(grid.T, dims, strict=True):
         column[0].set_title(f"D = {dim}")
         for axes, name in zip(column, shown, strict=True):
             value, _ = ROWS[name]
             derivative = "forward" if name == "kernels" else name
             draw_panel(axes, results.rows(done, dim=dim, derivative=derivative), value, targets)
             if name != "kernels":
-                mark_cards(axes, named=index == 0)
+                mark_cards(axes)
     if done.empty:
         explain_absence(figure, table)
     finish_axes(grid, [ROWS[name][1] for name in shown])
     style.legend_above(figure, [name for name in style.METHODS if name in set(table["method"])])
     compiled_for = " (lines), ".join(NAMES[name] for name in targets)
     compiled_for += " (open markers)" if len(targets) > 1 else ""
-    about = f"batch {batch}, compiled for {compiled_for}"
+    cards = ", ".join(f"{size}" for size in CARDS_GB)
+    about = f"batch {batch}, compiled for {compiled_for}, lines at cards of {cards} GB"
     style.footer(figure, f"{about}  |  {results.provenance(found.records)}")
     return figure
 
@@ -123,7 +121,7 @@ def finish_axes(grid: np.ndarray, labels: list[str]) -> None:
     for axes, label in zip(grid[:, 0], labels, strict=True):
         axes.set_ylabel(label)
     for axes in grid[-1]:
-        axes.set_xlabel("sequence length T")
+        axes.set_xlabel("length T")
 
 
 # %% [markdown]

@@ -27,7 +27,10 @@ import style
 
 COLOURS = ("#000000", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "soD^vP<"
-MEASURES = {"angle_deg": "angle to the exact gradient (degrees)", "norm_ratio": "norm / exact norm"}
+MEASURES = {
+    "angle_deg": "angle to the exact\ngradient (degrees)",
+    "norm_ratio": "norm / exact norm",
+}
 
 # %% [markdown]
 # ## A line for the whole gradient, one for the encoder's and one for each recurrence
@@ -58,9 +61,7 @@ def draw_measure(axes: Axes, found: results.Found, measure: str) -> None:
 
 def draw(found: results.Found) -> Figure:
     """The whole figure."""
-    figure, (angle, norm) = plt.subplots(
-        1, 2, figsize=(style.PAGE_WIDTH_IN, 2.9), layout="constrained"
-    )
+    figure, (angle, norm) = plt.subplots(1, 2, figsize=(style.NARROW_IN, 2.6), layout="constrained")
     draw_measure(angle, found, "angle_deg")
     angle.set_ylim(0, 90)
     draw_measure(norm, found, "norm_ratio")

@@ -80,7 +80,7 @@ def draw(found: results.Found) -> Figure:
     figure, grid = plt.subplots(
         1 + len(methods),
         len(kinds),
-        figsize=(style.PAGE_WIDTH_IN, 1.6 + 1.4 * len(methods)),
+        figsize=(style.PAGE_WIDTH_IN, 1.4 + 1.1 * len(methods)),
         sharex="col",
         sharey="row",
         squeeze=False,
@@ -94,9 +94,9 @@ def draw(found: results.Found) -> Figure:
         for axes, method in zip(column[1:], methods, strict=True):
             draw_difference(axes, method, cells.query("method == @method"), summary)
         column[-1].set_xlabel("step")
-    grid[0, 0].set_ylabel("sequential state")
+    grid[0, 0].set_ylabel("sequential\nstate")
     for axes, method in zip(grid[1:, 0], methods, strict=True):
-        axes.set_ylabel(f"{style.METHODS[method].label}\nminus sequential")
+        axes.set_ylabel(f"{style.METHODS[method].label}\nminus\nsequential")
     figure.align_ylabels()
     style.footer(figure, results.provenance(found.records))
     return figure

@@ -31,7 +31,7 @@ import style
 RAN = ("ok", "not converged")
 OUT_OF_MEMORY = "out of memory"
 MIB = 2**20
-CROSS_ROW = 0.09  # height of a row of crosses, of a panel's height
+CROSS_ROW = 0.12  # height of a row of crosses, of a panel's height
 
 # %% [markdown]
 # ## From measurements to points
@@ -64,9 +64,9 @@ def total_memory(table: pd.DataFrame) -> pd.Series:
 
 # %%
 ROWS = {
-    "time_s": "time [s]",
-    "num_steps": "iterations, sweeps",
-    "memory_mib": "memory [MiB]",
+    "time_s": "time (s)",
+    "num_steps": "iterations,\nsweeps",
+    "memory_mib": "memory (MiB)",
 }
 
 
@@ -91,7 +91,7 @@ def mark_unknown(axes: Axes, method: str, missing: pd.DataFrame, row: int) -> No
         transform=axes.transAxes,
         ha="right",
         va="top",
-        fontsize=6,
+        fontsize=style.SMALL,
     )
 
 
@@ -156,7 +156,7 @@ def draw(found: results.Found, batch: int) -> Figure:
     figure, grid = plt.subplots(
         len(ROWS),
         len(dims),
-        figsize=(max(style.PAGE_WIDTH_IN, 1.4 * len(dims) + 0.6), 5.6),
+        figsize=(style.PAGE_WIDTH_IN, 4.1),
         sharex=True,
         sharey="row",
         squeeze=False,
@@ -172,7 +172,7 @@ def draw(found: results.Found, batch: int) -> Figure:
         axes.set_ylabel(label)
     figure.align_ylabels()
     for axes in grid[-1]:
-        axes.set_xlabel("sequence length T")
+        axes.set_xlabel("length T")
     style.legend_above(figure, [name for name in style.METHODS if name in set(table["method"])])
     style.footer(figure, f"batch {batch}  |  {results.provenance(found.records)}")
     return figure

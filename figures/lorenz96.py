@@ -27,7 +27,7 @@ import style
 
 SWEPT = ("elk", "quasi_elk")
 UNDAMPED = ("deer", "quasi_deer")
-MAD = "MAD (sum over D)"
+MAD = "MAD,\nsum over D"
 
 # %% [markdown]
 # ## The sweep over the damping, a row for each method
@@ -59,16 +59,8 @@ def draw_mad_after(axes: Axes, convergence: pd.DataFrame, method: str, steps: li
     """MAD against the damping, a line for each number of iterations, the later the darker."""
     cells = convergence.query("method == @method")
     for index, iteration in enumerate(steps):
-        shade = plt.get_cmap("viridis")(0.9 - 0.9 * index / max(1, len(steps) - 1))
-        draw_band(
-            axes,
-            cells.query("iteration == @iteration"),
-            "damping",
-            "mad",
-            color=shade,
-            marker=".",
-            label=f"{iteration} iterations",
-        )
+        shown = results.rows(cells, iteration=iteration)
+        draw_band(axes, shown, "damping", "mad", **style.after(index, len(steps)))
     axes.set_ylim(1e-6, 1e3)
 
 
@@ -104,10 +96,9 @@ def draw_sweep(figure: SubFigure, found: results.Found) -> None:
             axes.set(xscale="log", yscale="log")
         count.set_yticks([50, 100, 200, 500, 1000], labels=["50", "100", "200", "500", "1000"])
         after.axhline(settings["threshold"], color="#999999", linewidth=0.8)
-        after.set_ylabel(f"{style.METHODS[method].label}\n{MAD}")
+        after.set_ylabel(f"{style.METHODS[method].label}: {MAD}")
         count.set_ylabel(f"iterations to\nMAD < {settings['threshold']:g}")
         time.set_ylabel(f"time to\nMAD < {settings['threshold']:g} (s)")
-    grid[1, 0].legend(loc="lower left", fontsize=6, handlelength=1.2, labelspacing=0.2)
     for axes in grid.flat:
         axes.minorticks_off()
     for axes in grid[:, 2]:
@@ -159,9 +150,7 @@ def draw_iterate(axes: Axes, cells: pd.DataFrame, truth: pd.DataFrame, limit: fl
     axes.set_ylim(-limit, limit)
     largest = cells[variables].abs().max().max()
     if not largest < limit:
-        behind = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
-        place = {"ha": "right", "va": "top", "transform": axes.transAxes}
-        axes.text(0.98, 0.97, f"up to {largest:.0e}", fontsize=6, bbox=behind, **place)
+        style.note_above(axes, f"up to {style.plain(float(f'{largest:.0e}'))}")
 
 
 def draw_iterates(figure: SubFigure, found: results.Found) -> None:
@@ -178,19 +167,20 @@ def draw_iterates(figure: SubFigure, found: results.Found) -> None:
             draw_iterate(axes, states[method, iteration], truth, limit)
         line[0].set_ylabel(style.METHODS[method].label)
     for axes, iteration in zip(grid[0], iterations, strict=True):
-        axes.set_title(f"iteration {iteration}", fontsize=7)
+        axes.set_title(f"iteration {iteration}", pad=style.ABOVE_NOTES)
     for axes in grid[-1]:
         axes.set_xlabel("time")
-    grid[0, 0].set_title("e", loc="left", fontweight="bold")
+    grid[0, 0].set_title("e", loc="left", fontweight="bold", pad=style.ABOVE_NOTES)
 
 
 def draw(found: results.Found) -> Figure:
     """The whole figure."""
-    figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 9.2), layout="constrained")
+    figure = plt.figure(figsize=(style.PAGE_WIDTH_IN, 7.4), layout="constrained")
     parts = np.asarray(figure.subfigures(3, 1, height_ratios=[3.6, 1.8, 4.2]))
     for part, draw_part in zip(parts, (draw_sweep, draw_convergence, draw_iterates), strict=True):
         draw_part(part, found)
-    style.legend_above(figure, [*SWEPT, *UNDAMPED, "sequential"])
+    steps = found.records[0]["configuration"]["sweep_steps"]
+    style.legend_above(figure, [*SWEPT, *UNDAMPED, "sequential"], style.handles_after(steps))
     style.footer(figure, results.provenance(found.records))
     return figure
 

@@ -5,8 +5,10 @@ they differ in lightness too, and markers and line styles tell the methods apart
 grey.
 """
 
+import math
 import os
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +20,22 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator
 
 from results import LABELS
 
-PAGE_WIDTH_IN = 7.2
+# The report prints figures as large as they are drawn, so a size in points is the size on paper.
+# This is the width of its text; a narrow figure leaves room for the caption beside it.
+PAGE_WIDTH_IN = 7.0
+NARROW_IN = 4.9
+# The smallest text, in points: notes in panels and the line below them.
+SMALL = 6.5
+# How far titles stand above panels that have a note between, in points.
+ABOVE_NOTES = 11
+# Letters of a line of text, of the smallest, for each inch; of legends, with what is around them.
+SMALL_LETTERS_PER_IN = 18
+LEGEND_LETTERS_PER_IN = 15
+LETTERS_OF_A_HANDLE = 8
 # An axis with fewer would have a single tick, or two.
 FEW_DECADES = 2
 FORMATS = (".pdf", ".svg", ".png")
@@ -141,23 +154,89 @@ def cross(method: str) -> dict:
     }
 
 
+def plain(value: float, position: int | None = None) -> str:
+    """A tick of a logarithmic axis in one size of letters: 1e-6, 0.01, 200, 1e4.
+
+    The exponents of 10⁻⁶ would be too small to read where the tick is not.
+    """
+    del position
+    size = abs(value)
+    if size == 0 or 1e-3 <= size < 1e4:
+        text = f"{size:g}"
+    else:
+        exponent = math.floor(math.log10(size) + 1e-9)
+        text = f"{size / 10.0**exponent:.3g}e{exponent}"
+    return ("\N{MINUS SIGN}" if value < 0 else "") + text
+
+
 def log_ticks(axis: Axis) -> None:
     """Ticks of a logarithmic axis: decades, and 2 and 5 between them where those are few."""
     low, high = axis.get_view_interval()
     if high < low * 10**FEW_DECADES:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
+        axis.set_major_formatter(FuncFormatter(plain))
 
 
-def legend_above(figure: Figure, methods: Iterable[str]) -> None:
-    """One legend of the methods for the whole figure, above its panels."""
+def write_plainly(figure: Figure) -> None:
+    """Writes the ticks of all logarithmic axes in one size of letters."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                axis.set_major_formatter(FuncFormatter(plain))
+
+
+def after(index: int, number: int) -> dict:
+    """Options of `Axes.plot` for what is there after one of some numbers of iterations.
+
+    The later the darker.
+    """
+    shade = plt.get_cmap("viridis")(0.9 - 0.9 * index / max(1, number - 1))
+    return {"color": shade, "marker": "."}
+
+
+def handles_after(steps: Sequence[int]) -> list[Line2D]:
+    """Handles of these lines for a legend: after how many iterations."""
+    return [
+        Line2D([], [], label=f"after {iteration:,}", **after(index, len(steps)))
+        for index, iteration in enumerate(steps)
+    ]
+
+
+def legend_above(figure: Figure, methods: Iterable[str], further: Sequence[Line2D] = ()) -> None:
+    """One legend of the methods for the whole figure, above its panels.
+
+    `further` handles stand in rows of their own.
+    """
     handles = [Line2D([], [], label=METHODS[name].label, **line_options(name)) for name in methods]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    letters = max(map(_letters_of, (handles, further)))
+    num_rows = math.ceil(letters / (LEGEND_LETTERS_PER_IN * figure.get_figwidth()))
+    columns = math.ceil(max(len(handles), len(further)) / num_rows)
+    read = [*_padded(handles, columns), *_padded(further, columns)]
+    # Matplotlib fills a legend column by column.
+    filled = [handle for column in range(columns) for handle in read[column::columns]]
+    figure.legend(handles=filled, loc="outside upper center", ncols=columns)
+
+
+def _letters_of(handles: Sequence[Line2D]) -> int:
+    return sum(len(str(handle.get_label())) + LETTERS_OF_A_HANDLE for handle in handles)
+
+
+def _padded(handles: Sequence[Line2D], columns: int) -> list[Line2D]:
+    """With empty handles up to full rows."""
+    missing = -len(handles) % columns
+    return [*handles, *(Line2D([], [], linestyle="none", label=" ") for _ in range(missing))]
 
 
 def footer(figure: Figure, text: str) -> None:
     """A small line below the panels: where the numbers come from."""
-    figure.supxlabel(text, fontsize=6, color="#555555")
+    letters = int(SMALL_LETTERS_PER_IN * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, letters), fontsize=SMALL, color="#555555")
+
+
+def note_above(axes: Axes, text: str) -> None:
+    """A small note at the upper right of a panel, outside it: no line runs through it."""
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(text, (1, 1), (0, 1), ha="right", va="bottom", fontsize=SMALL, **place)
 
 
 def letter(panels: Iterable[Axes]) -> None:
@@ -171,6 +250,7 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
 
     Files carry no date, so the same numbers give the same file.
     """
+    write_plainly(figure)
     with mpl.rc_context({"svg.hashsalt": "parallel_rnn"}):
         for path in map(Path, paths):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,4 +264,5 @@ def finish(figure: Figure, paths: Iterable[str | Path]) -> None:
         save(figure, paths)
         plt.close(figure)
     else:
+        write_plainly(figure)
         plt.show()

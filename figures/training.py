@@ -28,7 +28,7 @@ import style
 from variants import draw_times, label, look, method_of, shape, variants
 
 EXACT = ("sequential", "deer", "quasi_deer")
-BASELINES = {"majority": "majority", "linear_probe": "linear probe"}
+BASELINES = {"majority": ("majority", ":"), "linear_probe": ("linear probe", "-")}
 
 # %% [markdown]
 # ## Along the training
@@ -87,11 +87,12 @@ def draw_accuracies(axes: Axes, epochs: pd.DataFrame, baselines: pd.DataFrame) -
         axes.plot(values, np.full(len(values), place), **dots, zorder=3)
         colour = style.METHODS[method_of(variant)].colour
         axes.plot([values.mean()] * 2, [place - 0.35, place + 0.35], color=colour, linewidth=2)
-    for baseline, name in BASELINES.items():
-        height = float(np.mean(results.rows(baselines, baseline=baseline)["test_accuracy"]))
-        axes.axvline(height, color="#777777", linewidth=0.9, zorder=1)
-        place = {"rotation": 90, "va": "bottom", "ha": "right"}
-        axes.text(height, len(names) - 0.45, name, fontsize=6, color="#555555", **place)
+    for baseline, (name, line) in BASELINES.items():
+        accuracy = float(np.mean(results.rows(baselines, baseline=baseline)["test_accuracy"]))
+        grey = {"color": "#555555", "linewidth": 0.9, "linestyle": line}
+        axes.axvline(accuracy, label=name, zorder=1, **grey)
+    # Above the panel, where no marker can lie below the words.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
     axes.set(yticks=range(len(names)), yticklabels=map(label, names), xlabel="test accuracy")
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -106,8 +107,13 @@ def draw(found: results.Found, baselines: pd.DataFrame) -> Figure:
     """The whole figure."""
     epochs, updates = found.beside("epochs"), found.table
     updates = updates.assign(iterations=mean_iterations(updates))
+    rows = 0.34 * len(variants(updates))
     figure, grid = plt.subplots(
-        2, 2, figsize=(style.PAGE_WIDTH_IN, 5.2), layout="constrained", height_ratios=[1, 1.2]
+        2,
+        2,
+        figsize=(style.PAGE_WIDTH_IN, 2.8 + rows),
+        layout="constrained",
+        height_ratios=[1.2, rows],
     )
     run = found.records[0]["configuration"]
     draw_course(grid[0, 0], epochs, "validation_accuracy")

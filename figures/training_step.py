@@ -52,7 +52,7 @@ def draw(found: results.Found) -> Figure:
     """The whole figure."""
     table = results.with_best_scan(found.table, [], column="variant")
     figure, (times, steps) = plt.subplots(
-        1, 2, figsize=(style.PAGE_WIDTH_IN, 2.6), layout="constrained"
+        1, 2, figsize=(style.PAGE_WIDTH_IN, 2.4), layout="constrained"
     )
     draw_times(times, table)
     setting = found.records[0]["configuration"]

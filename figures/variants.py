@@ -53,11 +53,11 @@ def draw_times(axes: Axes, table: pd.DataFrame) -> None:
         axes.plot([low, high], [place, place], color=colour, linewidth=1)
         axes.plot(middle, place, **{**look(variant), "linestyle": "none"})
         axes.annotate(
-            f"{middle:.2g} s" if middle >= 1 else f"{1e3 * middle:.0f} ms",
+            f"{middle:.3g} s" if middle >= 1 else f"{1e3 * middle:.3g} ms",
             (middle, place),
             xytext=(0, 5),
             textcoords="offset points",
-            fontsize=6,
+            fontsize=style.SMALL,
             ha="center",
         )
     axes.set(

@@ -51,7 +51,7 @@ def draw_lines(axes: Axes, values: pd.DataFrame) -> None:
             axes.plot(values.index, values[method], **style.line_options(method))
     axes.set(xscale="log", xticks=values.index, xticklabels=values.index, xlabel="D")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.tick_params(axis="x", labelsize=6.5)
+    axes.tick_params(axis="x", labelsize=style.SMALL)
 
 
 def show_weights(axes: Axes, dims: pd.Index) -> None:
@@ -59,7 +59,7 @@ def show_weights(axes: Axes, dims: pd.Index) -> None:
     above = axes.secondary_xaxis("top")
     sizes = [MEGABYTES_OF_WEIGHTS * dim**2 for dim in dims]
     labels = [f"{size:.1f}" if size < 10 else f"{size:.0f}" for size in sizes]
-    above.set_xticks(dims, labels, fontsize=6.5)
+    above.set_xticks(dims, labels, fontsize=style.SMALL)
     above.xaxis.set_minor_locator(NullLocator())
     above.set_xlabel("weights (MB)")
 
@@ -68,10 +68,11 @@ def draw(found: results.Found) -> Figure:
     """The whole figure."""
     steps = medians(found.table)
     figure, (time, ratio) = plt.subplots(
-        1, 2, figsize=(style.PAGE_WIDTH_IN, 3.2), layout="constrained"
+        1, 2, figsize=(style.PAGE_WIDTH_IN, 2.8), layout="constrained"
     )
     draw_lines(time, steps)
     time.set(yscale="log", ylabel="time of a step (µs)")
+    time.minorticks_off()
     draw_lines(ratio, steps.rdiv(steps["sequential"], axis=0).drop(columns="sequential"))
     ratio.axhline(1, color=style.METHODS["sequential"].colour, zorder=1)
     ratio.set_ylabel("sequential time / time")

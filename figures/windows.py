@@ -31,9 +31,9 @@ TITLES = {"argru": "AR GRU", "lorenz96": "Lorenz96"}
 METHODS = ("jacobi", "picard", "quasi_deer", "deer", "quasi_elk", "elk")
 # Whole-sequence methods that are drawn across the panels.
 LEVELS = ("deer", "elk")
-ROWS = {
-    "num_steps": "iterations,\nsummed over the windows",
-    "work_per_step": "evaluations of f\nper step of the sequence",
+MEASURES = {
+    "num_steps": "iterations,\nall windows",
+    "work_per_step": "evaluations of f\nper step",
     "time_s": "time (s)",
 }
 
@@ -76,32 +76,32 @@ def legend(figure: Figure) -> None:
         handles.append(Line2D([], [], label=label, color=colour, linestyle=(0, (6, 2))))
     colour = style.METHODS["sequential"].colour
     handles.append(Line2D([], [], label="sequential", color=colour))
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=7)
+    figure.legend(handles=handles, loc="outside upper center", ncols=5)
 
 
 def draw(found: results.Found) -> Figure:
-    """The whole figure: a column for each recurrence."""
+    """The whole figure: a row for each recurrence."""
     table = found.table.assign(
         work_per_step=found.table["work_evaluations"] / found.table["length"]
     )
     names = [name for name in TITLES if name in set(table["system"])]
     figure, grid = plt.subplots(
-        len(ROWS),
         len(names),
-        figsize=(style.PAGE_WIDTH_IN, 6.6),
-        sharex="col",
+        len(MEASURES),
+        figsize=(style.PAGE_WIDTH_IN, 0.9 + 1.5 * len(names)),
+        sharex="row",
         squeeze=False,
         layout="constrained",
     )
-    for column, name in zip(grid.T, names, strict=True):
+    for row, name in zip(grid, names, strict=True):
         cells = table.query("system == @name")
-        for axes, value in zip(column, ROWS, strict=True):
+        for axes, (value, label) in zip(row, MEASURES.items(), strict=True):
             draw_panel(axes, cells, value)
-        column[0].set_title(f"{TITLES[name]}, T = {cells['length'].iloc[0]:,}")
-        column[-1].set_xlabel("window length W (steps)")
-    for axes, label in zip(grid[:, 0], ROWS.values(), strict=True):
-        axes.set_ylabel(label)
-    style.letter(grid[:, 0])
+            axes.set_ylabel(label)
+        row[1].set_title(f"{TITLES[name]}, T = {cells['length'].iloc[0]:,}")
+    for axes in grid[-1]:
+        axes.set_xlabel("window length W (steps)")
+    style.letter(grid[0])
     figure.align_ylabels()
     legend(figure)
     style.footer(figure, results.provenance(found.records))

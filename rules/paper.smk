@@ -2,9 +2,10 @@
 
 
 rule write_numbers:
-    """Every number in the text of the report, from the results of a source."""
+    """Every number in the text of the report, from the results of a source; the abstract has more."""
     input:
         results=all_results,
+        beside=results_of_those_beside,
     output:
         "figures/out/{source}/numbers.json",
     log:
@@ -13,12 +14,13 @@ rule write_numbers:
     conda:
         "../environment.yml"
     params:
+        beside=folders_beside,
         code=code("experiments.reporting.document.numbers"),
     message:
         "Writing the numbers of the report"
     shell:
         "python -m experiments.reporting.document.numbers --results results/{wildcards.source:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --beside {params.beside} --output {output:q} > {log:q} 2>&1"
 
 
 rule compile_report:

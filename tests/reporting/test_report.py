@@ -14,12 +14,14 @@ from experiments import catalogue
 from experiments.harness.configuration import archives
 from experiments.harness.methods import METHODS
 from experiments.reporting.document import beyond, classifiers, compile, cost, stability
+from experiments.reporting.document.abstract import abstract
 from experiments.reporting.document.compile import ReportError, compile_report
 from experiments.reporting.document.numbers import collect
 from experiments.reporting.format import count, extent, listed, quantity, seconds, share, size, span
 from experiments.reporting.offline import remote_addresses
 from experiments.reporting.results import Results
 from tests.clones import ROOT
+from tests.printed import printed
 
 PROSE = (ROOT / "paper" / "report.typ").read_text(encoding="utf-8")
 # What may hold digits: everything that is no number about results. In an equation a number has one
@@ -250,6 +252,44 @@ def test_training_step_and_gradients(tmp_path):
     assert classifiers.gradients(tables)["gradients.norm_last"] == "0.8"
 
 
+def device(kind: str) -> dict:
+    processor = {"processor": "Some processor", "cores": 2, "kind": kind}
+    return {"device": {"platform": "cpu" if kind == "cpu" else "gpu", **processor}}
+
+
+def scaling(speedup: float, *methods: str) -> list[dict]:
+    """The widest cell of Figure 2: each method is so many times as fast as the one before."""
+    times = [8.0 / speedup**place for place in range(1 + len(methods))]
+    named = zip(("sequential", *methods), times, strict=True)
+    return [scaling_row(name, 64, 1000, time_s, 10) for name, time_s in named]
+
+
+def test_the_abstract_has_the_speed_of_each_device_and_names_other_sources(tmp_path):
+    tables = {
+        "fresh": {"gru_scaling": scaling(0.5, "quasi_deer"), "gru_scaling_record": device("cpu")},
+        "older": {"gru_scaling": scaling(10, "quasi_deer"), "gru_scaling_record": device("X1")},
+        "newer": {
+            "gru_scaling": scaling(20, "quasi_deer", "chunks"),
+            "gru_scaling_record": device("X1"),
+            "argru": [
+                {"model": "trained", "method": method, "seed": 0, "num_steps": steps}
+                for method, steps in (("elk", 100), ("deer", 4000))
+            ],
+        },
+    }
+    for name in tables:
+        (tmp_path / name).mkdir()
+    sources = [source(tmp_path / name, **own) for name, own in tables.items()]
+    numbers = abstract([sources[0], *reversed(sources[1:])])
+    assert numbers["abstract.speed"] == (
+        "0.5 times as fast on Some processor, 2 cores (quasi-DEER, T = 1,000) and "
+        "400 times as fast on X1 (chunks, T = 1,000)"
+    )
+    assert numbers["abstract.iterations.elk"] == "100"
+    assert numbers["abstract.iterations.source"] == f" (in {sources[2].name})"
+    assert numbers["abstract.memory"] == "not measured"
+
+
 def test_every_number_has_a_text_with_and_without_results(tmp_path):
     named = set(re.findall(r'number(?:s\.at)?\("([\w.]+)"\)', PROSE)) - {"name"}
     nothing = collect(Results(tmp_path))
@@ -339,6 +379,21 @@ def test_the_report_shows_what_a_source_has_and_names_what_it_lacks(paper):
     assert "2b3e066ff" in text  # a commit is not a power of ten
     assert "no results of Lorenz96" in text and "no results of windows" not in text
     assert compile_report(*given) == pdf  # no dates, no random names
+
+
+@pytest.mark.parametrize("width_in", [7.0, 4.9])
+def test_a_figure_is_printed_as_large_as_it_is_drawn(paper, width_in):
+    figure = plt.figure(figsize=(width_in, 2))
+    figure.text(0.5, 0.2, "a note", fontsize=6.5)
+    figure.text(0.1, 0.1, "on its side", fontsize=3, rotation=90)
+    with plt.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(paper / "windows.pdf")
+    plt.close(figure)
+    pdf = compile_report(paper / "numbers.json", [paper / "windows.pdf"], [])
+    (paper / "report.pdf").write_bytes(pdf)
+    found = [one for one in printed(paper / "report.pdf") if one.in_figure]
+    assert sorted({round(one.size, 2) for one in found}) == [3.0, 6.5]
+    assert any(not one.in_figure for one in printed(paper / "report.pdf"))
 
 
 def test_what_the_text_does_not_name_is_shown_at_its_end(paper, monkeypatch):

@@ -26,11 +26,14 @@ from tests.clones import (
     run_tiny,
     snakemake,
 )
+from tests.printed import printed
 
 LABELS = [*archives(ROOT), "tiny"]
 EXPERIMENT_RULES = ("measure_", "collect_", "install_")
 REPORT = ["numbers.json", "report.pdf"]
 PAGES = range(6, 17)
+# What can still be read on paper.
+SMALLEST_PT = 6
 SECOND_CURVE_AFTER_S = 120
 
 
@@ -178,6 +181,8 @@ def test_an_archive_is_drawn_without_any_experiment(archived, label):
     held = {path.stem for path in (archived / "results" / "archived" / label).glob("*.csv")}
     assert all((folder / name).stat().st_size > 0 for name in [*made_from(held), *REPORT])
     assert len(PdfReader(folder / "report.pdf").pages) in PAGES
+    labels = [one for one in printed(folder / "report.pdf") if one.in_figure]
+    assert labels and [one for one in labels if one.size < SMALLEST_PT] == []
 
     touch_everything_but_results(archived)
     for forced in ([], ["--forceall"]):

@@ -1,9 +1,10 @@
 """Every number in the text of the report, by name.
 
     python -m experiments.reporting.document.numbers --results results/archived/LABEL \\
-        --output figures/out/archived/LABEL/numbers.json
+        --beside results/archived/OTHER --output figures/out/archived/LABEL/numbers.json
 
-All names are always there: what a source has no results of is "not measured".
+All names are always there: what a source has no results of is "not measured". Only the abstract
+speaks of the archives beside it too.
 """
 
 import argparse
@@ -12,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.catalogue import FIGURES
 from experiments.harness.records import write_atomically
 from experiments.reporting.document import beyond, classifiers, cost, stability
+from experiments.reporting.document.abstract import abstract
 from experiments.reporting.format import NOT_MEASURED, listed
 from experiments.reporting.results import Results, name_commit
 
@@ -75,9 +78,21 @@ def _device(device: dict[str, Any]) -> str:
     return processor if device["platform"] == "cpu" else f"{device['kind']} beside {processor}"
 
 
-def collect(source: Results) -> dict[str, str]:
+def machines(source: Results) -> dict[str, str]:
+    """What the results behind each figure were measured on, for its caption."""
+    return {
+        f"machine.{one.name}": _each(
+            _device(record["device"]) for record in source.records(one.experiment)
+        )
+        for one in FIGURES
+    }
+
+
+def collect(source: Results, beside: Sequence[Results] = ()) -> dict[str, str]:
     """All numbers of a source."""
-    numbers = run(source) | REPORTED | SEPARATE
+    newest_first = sorted(beside, key=lambda one: one.name, reverse=True)
+    numbers = run(source) | abstract([source, *newest_first]) | machines(source)
+    numbers |= REPORTED | SEPARATE
     for part in PARTS:
         numbers |= part(source)
     return numbers
@@ -86,10 +101,12 @@ def collect(source: Results) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.reporting.document.numbers")
     parser.add_argument("--results", type=Path, required=True, help="folder of a source's results")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="folders of archives")
     parser.add_argument("--output", type=Path, required=True, help="numbers.json")
     options = parser.parse_args(arguments)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(collect(Results(options.results)), indent=1, ensure_ascii=False)
+    numbers = collect(Results(options.results), [Results(one) for one in options.beside])
+    text = json.dumps(numbers, indent=1, ensure_ascii=False)
     write_atomically(options.output, text + "\n")
 
 
