@@ -11,59 +11,107 @@ from ._transition import BlockDiagonal, StochasticDiagonal
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One solver with one window, as it did on the pilot.
+    """One solver with one window, or with chunks of one length, as it did.
 
-    - `num_steps`: iterations of a window, their mean; the bound on them where it failed. NaN
-      where it was not tried.
+    - `window`, `chunk`: the steps of a window, or of a chunk; the other of the two is `None`.
+    - `num_steps`: iterations of a window, their mean; of chunks, sweeps over all of them. The bound
+      on them where it failed, NaN where it was not tried.
     - `contraction`: the mean factor of the residual in an iteration.
-    - `seconds`: for the pilot. NaN where it failed.
-    - `speedup`: how many times faster than `Sequential` the whole sequence is expected to be; 0
-      where it failed.
+    - `measured_steps`, `seconds`: how many steps were timed, and how long they took. Windows are
+      timed on the pilot, chunks on as many steps as there is time for. NaN where it failed.
+    - `whole_seconds`: for the whole sequence. Inferred, if not all steps were timed: that much for
+      every step, or for every window.
+    - `sequential_seconds`: the same of `Sequential()`, which was timed in turn with it.
     - `note`: why it failed.
     """
 
     solver: AbstractIterative
-    window: int
+    window: int | None
+    chunk: int | None = None
     num_steps: float = math.nan
     contraction: float = math.nan
+    measured_steps: int = 0
     seconds: float = math.nan
-    speedup: float = 0.0
+    whole_seconds: float = math.nan
+    sequential_seconds: float = math.nan
     note: str = ""
 
     @property
-    def cells(self) -> tuple[str, ...]:
-        """The row of the table."""
-        failed = self.speedup == 0
-        numbers = (
-            "-" if failed else f"{self.num_steps:.1f}",
-            "-" if math.isnan(self.contraction) else f"{self.contraction:.2g}",
-            "-" if failed else duration(self.seconds),
-            "-" if failed else f"{self.speedup:.2g}",
-        )
-        return (name(self.solver), str(self.window), *numbers, self.note)
+    def speedup(self) -> float:
+        """How many times as fast as `Sequential` the whole sequence should be; 0 if it failed."""
+        failed = math.isnan(self.whole_seconds)
+        return 0.0 if failed else self.sequential_seconds / self.whole_seconds
+
+    @property
+    def call(self) -> str:
+        """What to write to use it."""
+        cut = f"window={self.window}" if self.chunk is None else f"chunk={self.chunk}"
+        return f"solve(f, s0, xs, {name(self.solver)}, {cut})"
+
+    @property
+    def iterations(self) -> str:
+        """What its `num_steps` are."""
+        return "iterations" if self.chunk is None else "sweeps"
+
+    def cells(self, length: int, pilot: int) -> tuple[str, ...]:
+        """The row of the table, for a sequence and a pilot of these lengths."""
+        contraction = "-" if math.isnan(self.contraction) else f"{self.contraction:.2g}"
+        numbers = ("-",) * 6
+        if self.speedup > 0:
+            numbers = (
+                f"{self.num_steps:.1f}",
+                str(self.measured_steps),
+                duration(self.seconds),
+                inferred(self.whole_seconds, self.measured_steps, length),
+                inferred(self.sequential_seconds, pilot, length),
+                f"{self.speedup:.2g}",
+            )
+        cuts = ("-" if cut is None else str(cut) for cut in (self.window, self.chunk))
+        return (name(self.solver), *cuts, numbers[0], contraction, *numbers[1:], self.note)
 
 
-HEADER = ("method", "window", "iterations", "contraction", "time", "speed", "")
+HEADER = (
+    "method",
+    "window",
+    "chunk",
+    "iterations",
+    "contraction",
+    "steps",
+    "time",
+    "of all",
+    "sequential",
+    "speed",
+    "",
+)
+LEGEND = (
+    "iterations: of a window, or sweeps over all chunks; contraction: mean factor of the residual "
+    "in one.",
+    "time: measured, for so many steps; of all: for the whole sequence; sequential: the same of "
+    "Sequential(), measured in turn with it. ~: inferred from the steps that were measured.",
+    "speed: sequential / of all.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
     """What `parallel_rnn.advise` would use. `print` shows a table of all that was tried.
 
-    - `solver`, `window`: to pass on to `solve`. `Sequential()` and `None` where no method is at
-      least a tenth faster.
+    - `solver`, `window`, `chunk`: to pass on to `solve`, the last two as `**options`, of which one
+      is `None`. `Sequential()` and `None` twice where no method is at least a tenth faster.
     - `num_steps`: iterations to expect for the whole sequence, summed over the windows, as in
-      `Solution.stats`.
+      `Solution.stats`; sweeps where there are chunks.
     - `speedup`: how many times faster than `Sequential` the whole sequence is expected to be.
     - `lyapunov_exponent`: the largest, of the natural logarithm, for a step. Negative: a small
       change dies away. Positive: it grows, and the recurrence is chaotic. NaN if not measured.
     - `costs`: seconds for a step of the parts that methods consist of.
     - `candidates`: what was tried.
     - `pilot`, `length`: steps of the pilot, and of the whole sequence.
+    - `took`, `seconds`: how long it took to find out, and how long it was allowed to.
     """
 
     solver: AbstractSolver
     window: int | None
+    chunk: int | None
     num_steps: int
     speedup: float
     lyapunov_exponent: float
@@ -71,6 +119,13 @@ class Advice:
     candidates: tuple[Candidate, ...]
     pilot: int
     length: int
+    took: float
+    seconds: float
+
+    @property
+    def options(self) -> dict[str, int | None]:
+        """How to cut the sequence: `solve(f, s0, xs, advice.solver, **advice.options)`."""
+        return {"window": self.window, "chunk": self.chunk}
 
     @property
     def damping(self) -> Any:
@@ -81,17 +136,17 @@ class Advice:
         if not self.candidates:
             return f"Stay sequential: {self.length} steps are too few to measure."
         costs = ", ".join(f"{part} {duration(cost)}" for part, cost in self.costs.items())
-        rows = [HEADER, *(candidate.cells for candidate in self.candidates)]
+        rows = [HEADER, *(one.cells(self.length, self.pilot) for one in self.candidates)]
         return "\n".join(
             [
-                f"The first {self.pilot} of {self.length} steps were looked at.",
+                f"Looked at the first {self.pilot} of {self.length} steps, for {self.took:.1f} s "
+                f"of {self.seconds:g}.",
                 f"Largest Lyapunov exponent {self._exponent_meaning()}",
                 f"A step costs: {costs}.",
                 "",
                 *_aligned(rows),
                 "",
-                "iterations: of a window; contraction: mean factor of the residual in an "
-                "iteration; time: of the pilot; speed: against Sequential().",
+                *LEGEND,
                 self._recommendation(),
             ]
         )
@@ -110,21 +165,23 @@ class Advice:
     def _recommendation(self) -> str:
         if isinstance(self.solver, Sequential):
             return f"Stay sequential: {self._why_sequential()}"
+        best = self._best()
+        unit = best.iterations.removesuffix("s" if self.num_steps == 1 else "")
         text = (
-            f"Use `solve(f, s0, xs, {name(self.solver)}, window={self.window})`: about "
-            f"{self.num_steps} iterations in all, {self.speedup:.1f} times as fast as Sequential()."
+            f"Use `{best.call}`: about {self.num_steps} {unit} in all, "
+            f"{self.speedup:.1f} times as fast as Sequential()."
         )
         if self.window == self.pilot < self.length:
             text += " Longer windows than the pilot were not tried; `pilot=` sets its length."
         return text
 
+    def _best(self) -> Candidate:
+        return max(self.candidates, key=lambda candidate: candidate.speedup)
+
     def _why_sequential(self) -> str:
-        best = max(self.candidates, key=lambda candidate: candidate.speedup)
+        best = self._best()
         if best.speedup > 0:
-            return (
-                f"the fastest method, {name(best.solver)} in windows of {best.window} steps, is "
-                f"{best.speedup:.2g} times as fast."
-            )
+            return f"the fastest method, `{best.call}`, is {best.speedup:.2g} times as fast."
         if not any(map(was_tried, self.candidates)):
             return "nothing else was tried in the time. `seconds=` sets it."
         chaotic = self.lyapunov_exponent * self.pilot >= 1
@@ -136,11 +193,12 @@ def was_tried(candidate: Candidate) -> bool:
     return not math.isnan(candidate.num_steps)
 
 
-def too_short(length: int) -> Advice:
+def too_short(length: int, seconds: float) -> Advice:
     """For a sequence that cannot be timed."""
     return Advice(
         solver=Sequential(),
         window=None,
+        chunk=None,
         num_steps=0,
         speedup=1.0,
         lyapunov_exponent=math.nan,
@@ -148,6 +206,8 @@ def too_short(length: int) -> Advice:
         candidates=(),
         pilot=0,
         length=length,
+        took=0.0,
+        seconds=seconds,
     )
 
 
@@ -170,6 +230,11 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def inferred(seconds: float, measured_steps: int, length: int) -> str:
+    """Seconds for the whole sequence, marked where fewer steps were measured."""
+    return ("~" if measured_steps < length else "") + duration(seconds)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

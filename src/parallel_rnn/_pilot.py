@@ -39,6 +39,7 @@ SEQUENTIAL_PART = 1 / 4
 class Pilot:
     """The first steps, taken one after another.
 
+    - `xs`, `all_xs`: the inputs of the pilot, and of the whole sequence.
     - `length`: T of the whole sequence; the pilot has `num_steps`.
     - `previous`: the states that the steps start from.
     - `share`: how many seconds a measurement may take.
@@ -48,6 +49,7 @@ class Pilot:
     f: Callable
     s0: State
     xs: Inputs
+    all_xs: Inputs
     length: int
     recurrence: FlatRecurrence
     previous: Float[Array, "P D"]
@@ -65,6 +67,21 @@ class Pilot:
         return solve_checked(
             hashable(self.f), self.s0, self.xs, self.num_steps, valid_length, options
         )
+
+    def solve_in_chunks(
+        self, solver: AbstractSolver, chunk: int, xs: Inputs, num_steps: int, max_steps: int
+    ) -> Solution:
+        """The first `num_steps` states, from their inputs, with a trace of the residuals."""
+        adjoint, trace = ImplicitAdjoint(), _residual_alone
+        options = Options(solver, None, None, max_steps, adjoint, None, trace, chunk=chunk)
+        return solve_checked(hashable(self.f), self.s0, xs, num_steps, None, options)
+
+    def first_inputs(self, num_steps: int) -> Inputs:
+        return _first(self.all_xs, num_steps)
+
+    def affordable_steps(self, part: float) -> int:
+        """How many steps `Sequential` takes in a part of a measurement's share."""
+        return int(part * self.share / self.seconds * self.num_steps)
 
     def solve_sequentially(self) -> Solution:
         return self.solve(Sequential(), self.num_steps, 0)
@@ -124,6 +141,7 @@ def take_pilot(f: Callable, s0: State, xs: Inputs, length: int, most: int, share
         f=f,
         s0=s0,
         xs=_first(xs, num_steps),
+        all_xs=xs,
         length=length,
         recurrence=flatten_recurrence(f, s0, jax.tree.map(lambda leaf: leaf[0], xs)),
         previous=shift(ravel_state(s0)[0], flat),
@@ -165,8 +183,8 @@ def _refuse_tracers(states: PyTree) -> None:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(states)):
         raise TypeError(
             "`advise` measures times, so it cannot run under `jit`, `vmap` or `grad`. Call it "
-            "outside, with arrays that have values, and pass `advice.solver` and `advice.window` "
-            "on to `solve`."
+            "outside, with arrays that have values, and pass `advice.solver` and "
+            "`**advice.options` on to `solve`."
         )
 
 

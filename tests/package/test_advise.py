@@ -102,6 +102,50 @@ def test_the_recommendation_solves_the_problem(clock, two_methods):
     assert "ELK(damping=0.001)" in text
 
 
+def forgetful(size, length):
+    """One sweep of any chunk finds its states."""
+    xs = jax.random.normal(jax.random.key(4), (length, size))
+    return lambda s, x: jnp.tanh(0.1 * s + x), jnp.zeros(size), xs
+
+
+def test_chunks_are_advised_where_they_are_fastest(clock, two_methods):
+    f, s0, xs = forgetful(2, 4000)
+    advice = advise(f, s0, xs, pilot=100)
+    assert isinstance(advice.solver, QuasiDEER)
+    assert (advice.window, advice.chunk, advice.num_steps) == (None, 200, 1)
+    assert "Use `solve(f, s0, xs, QuasiDEER(), chunk=200)`: about 1 sweep in all" in str(advice)
+    solution = solve(f, s0, xs, advice.solver, **advice.options)
+    assert solution.stats["num_steps"] == advice.num_steps
+    assert largest_difference(solution.value, reference(f, s0, xs)) < 1e-9
+
+
+def test_times_agree_with_ratios_and_say_what_is_inferred(clock, two_methods):
+    advice = advise(*forgetful(2, 4000), pilot=100)
+    assert " s of 20." in str(advice).splitlines()[0]
+    for one in advice.candidates:
+        # Sequential() took 1 ms for the 100 steps of the pilot.
+        assert one.sequential_seconds == pytest.approx(40e-3)
+        assert one.speedup == one.sequential_seconds / one.whole_seconds
+        if one.chunk is None:
+            assert one.measured_steps == 100
+            each = one.seconds / math.ceil(100 / one.window)
+            assert one.whole_seconds == pytest.approx(each * math.ceil(4000 / one.window))
+            assert one.cells(4000, 100)[7].startswith("~")
+        else:
+            assert one.measured_steps == 4000
+            assert one.whole_seconds == one.seconds
+            assert one.cells(4000, 100)[6:9] == ("100 us", "100 us", "~40 ms")
+
+
+def test_chunks_that_need_more_sweeps_are_joined_with_jacobians_and_longer(clock, two_methods):
+    turn = jnp.array([[math.cos(0.3), -math.sin(0.3)], [math.sin(0.3), math.cos(0.3)]])
+    xs = jnp.ones((3200, 2))
+    advice = advise(lambda s, x: 0.9999 * turn @ s + x, jnp.zeros(2), xs, pilot=100)
+    tried = [(type(c.solver), c.chunk) for c in advice.candidates if c.chunk is not None]
+    assert tried[:2] == [(QuasiDEER, 200), (DEER, 200)]
+    assert len(tried) == 3 and tried[2][1] == 800
+
+
 def test_all_methods_solve_a_contraction(clock):
     advice = advise(lambda s, x: jnp.tanh(0.1 * s + x), jnp.zeros(1), jnp.ones((20, 1)))
     methods = {type(candidate.solver) for candidate in advice.candidates}
