@@ -235,8 +235,16 @@ def footer(figure: Figure, text: str) -> None:
 
 def note_above(axes: Axes, text: str) -> None:
     """A small note at the upper right of a panel, outside it: no line runs through it."""
-    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(text, (1, 1), (0, 1), ha="right", va="bottom", fontsize=SMALL, **place)
+    axes.annotate(
+        text,
+        (1, 1),
+        xycoords="axes fraction",
+        xytext=(0, 1),
+        textcoords="offset points",
+        fontsize=SMALL,
+        ha="right",
+        va="bottom",
+    )
 
 
 def letter(panels: Iterable[Axes]) -> None:

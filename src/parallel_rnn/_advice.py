@@ -123,7 +123,7 @@ class Advice:
     seconds: float
 
     @property
-    def options(self) -> dict[str, int | None]:
+    def options(self) -> dict[str, Any]:
         """How to cut the sequence: `solve(f, s0, xs, advice.solver, **advice.options)`."""
         return {"window": self.window, "chunk": self.chunk}
 

@@ -21,7 +21,6 @@ from ._methods import (
     DEER,
     ELK,
     AbstractDamped,
-    AbstractNewton,
     Jacobi,
     Picard,
     QuasiDEER,
@@ -52,8 +51,8 @@ SHORTEST_CHUNK = {"cpu": 200, "gpu": 64}
 MOST_CHUNKS = {"cpu": 128}
 FEWEST_CHUNKS = 4
 CHUNK_FACTOR = 4
-# They are timed on as many steps as `Sequential` takes in this part of a measurement's share, then
-# on as many as they themselves do.
+# They are timed on as many steps as a sweep takes in this part of a measurement's share, as it is
+# estimated first and as it is measured then.
 CHUNKS_PART = 1 / 4
 # Other windows are tried for the best few methods, if they come near the best so far.
 NUM_REFINED = 2
@@ -257,7 +256,9 @@ def _attempt(pilot: Pilot, solver: AbstractIterative, window: int, deadline: flo
     )
 
 
-def _attempt_chunks(pilot: Pilot, solver: AbstractNewton, chunk: int, deadline: float) -> Candidate:
+def _attempt_chunks(
+    pilot: Pilot, solver: AbstractIterative, chunk: int, deadline: float
+) -> Candidate:
     """Solve in chunks, in as many sweeps as a measurement has time for.
 
     The more chunks lie side by side the less each of them costs, so what a part of the sequence
@@ -265,24 +266,24 @@ def _attempt_chunks(pilot: Pilot, solver: AbstractNewton, chunk: int, deadline: 
     """
     if time.perf_counter() > deadline:
         return Candidate(solver, None, chunk, note=TIME_UP)
-    num_steps = max(pilot.num_steps, FEWEST_CHUNKS * chunk, pilot.affordable_steps(CHUNKS_PART))
-    num_steps = min(pilot.length, num_steps)
-    at_once = pilot.seconds_of_linearising(solver.transition) * num_steps / pilot.num_steps
-    sweep = max(at_once, pilot.seconds / pilot.num_steps * chunk)
+    allowed = CHUNKS_PART * pilot.share
+    each = pilot.seconds_of_linearising(solver.transition) / pilot.num_steps
+    num_steps = min(pilot.length, max(FEWEST_CHUNKS * chunk, int(allowed / each)))
+    sweep = max(each * num_steps, pilot.seconds / pilot.num_steps * chunk)
     most = min(MOST_ITERATIONS, int(pilot.share / sweep))
     if most < 2:
         return Candidate(solver, None, chunk, note=f"not tried, a sweep takes {sweep:.2g} s")
     tried = _measure_chunks(pilot, solver, chunk, num_steps, most)
-    if tried.speedup == 0:
+    if tried.speedup == 0 or time.perf_counter() > deadline:
         return tried
-    more = min(pilot.length, int(CHUNKS_PART * pilot.share / tried.seconds * num_steps))
-    if more < 2 * num_steps or time.perf_counter() > deadline:
+    more = min(pilot.length, int(allowed / tried.seconds * num_steps))
+    if more == num_steps or more < min(pilot.length, 2 * num_steps):
         return tried
     return _measure_chunks(pilot, solver, chunk, more, max(most, 2 * int(tried.num_steps)))
 
 
 def _measure_chunks(
-    pilot: Pilot, solver: AbstractNewton, chunk: int, num_steps: int, most: int
+    pilot: Pilot, solver: AbstractIterative, chunk: int, num_steps: int, most: int
 ) -> Candidate:
     """Solve the first steps in chunks, in at most so many sweeps."""
     xs = pilot.first_inputs(num_steps)

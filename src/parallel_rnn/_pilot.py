@@ -79,10 +79,6 @@ class Pilot:
     def first_inputs(self, num_steps: int) -> Inputs:
         return _first(self.all_xs, num_steps)
 
-    def affordable_steps(self, part: float) -> int:
-        """How many steps `Sequential` takes in a part of a measurement's share."""
-        return int(part * self.share / self.seconds * self.num_steps)
-
     def solve_sequentially(self) -> Solution:
         return self.solve(Sequential(), self.num_steps, 0)
 

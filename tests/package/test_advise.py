@@ -126,7 +126,7 @@ def test_times_agree_with_ratios_and_say_what_is_inferred(clock, two_methods):
         # Sequential() took 1 ms for the 100 steps of the pilot.
         assert one.sequential_seconds == pytest.approx(40e-3)
         assert one.speedup == one.sequential_seconds / one.whole_seconds
-        if one.chunk is None:
+        if one.window is not None:
             assert one.measured_steps == 100
             each = one.seconds / math.ceil(100 / one.window)
             assert one.whole_seconds == pytest.approx(each * math.ceil(4000 / one.window))
