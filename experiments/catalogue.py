@@ -83,6 +83,14 @@ class Table(NamedTuple):
     own_rule: bool = False
 
 
+class Members(NamedTuple):
+    """What belongs to a target."""
+
+    experiments: list[Experiment]
+    figures: list[Figure]
+    tables: list[Table]
+
+
 class CatalogueError(ValueError):
     """Entries and files that do not fit; the message is one sentence for the user."""
 
@@ -378,6 +386,14 @@ def targets() -> dict[str, str]:
     experiments = {one.name: one.about for one in EXPERIMENTS if not one.target}
     figures = {one.target: one.about for one in FIGURES if one.target}
     return experiments | figures | {one.name: one.about for one in TABLES}
+
+
+def members(target: str) -> Members:
+    """The experiments, figures and tables that a target makes."""
+    experiments = [one for one in EXPERIMENTS if (one.target or one.name) == target]
+    names = {one.name for one in experiments}
+    figures = [one for one in FIGURES if one.target == target or one.experiment in names]
+    return Members(experiments, figures, [one for one in TABLES if one.name == target])
 
 
 def check(root: Path) -> None:

@@ -15,6 +15,7 @@ from experiments.catalogue import (
     TABLES_CATEGORY,
     CatalogueError,
     check,
+    members,
     targets,
 )
 from experiments.harness.command_line import to_words
@@ -217,15 +218,10 @@ def report_files(entries, suffix):
 
 def files_of_target(name):
     """What a target of the catalogue makes: results, figures and tables that belong to it."""
-    members = {one.name for one in EXPERIMENTS if (one.target or one.name) == name}
-    results = [path for one in sorted(members) for path in result_files(one)]
-    figures = [
-        path
-        for one in FIGURES
-        if one.target == name or one.experiment in members
-        for path in figure_files(one.name)
-    ]
-    tables = [path for one in TABLES if one.name == name for path in table_files(one.name)]
+    made = members(name)
+    results = [path for one in made.experiments for path in result_files(one.name)]
+    figures = [path for one in made.figures for path in figure_files(one.name)]
+    tables = [path for one in made.tables for path in table_files(one.name)]
     return results + figures + tables
 
 

@@ -44,6 +44,11 @@ def seconds(value: float | None) -> str:
     return _with_unit(value, _SECONDS)
 
 
+def duration(value_s: float) -> str:
+    """How long something took, in whole seconds or, from two minutes on, whole minutes."""
+    return f"{value_s:.0f} s" if value_s < 120 else f"{value_s / 60:.0f} min"
+
+
 def size(value: float | None) -> str:
     """A number of bytes in B, kB, MB or GB."""
     return _with_unit(value, _BYTES)

@@ -20,6 +20,7 @@ import pandas as pd
 
 from experiments.harness.records import write_atomically
 from experiments.reporting import archive, claim_list, claims, headline
+from experiments.reporting.format import duration
 from experiments.reporting.results import Column, NotMeasured, Results
 from experiments.reporting.tables import argru_seeds
 from experiments.reporting.tables.layout import MISSING, to_markdown
@@ -100,14 +101,8 @@ def _counted(judged: pd.DataFrame, source: Results) -> str:
 def _as_commands(table: pd.DataFrame, durations: Column) -> pd.DataFrame:
     """The table with commands in place of targets, and how long their experiments took."""
     commands = [f"`./run snakemake {target}`" for target in table["target"]]
-    times = [_time(duration) for duration in durations]
+    times = [MISSING if math.isnan(one) else duration(one) for one in durations]
     return table.drop(columns="target").assign(command=commands, time=times)
-
-
-def _time(duration_s: float) -> str:
-    if math.isnan(duration_s):
-        return MISSING
-    return f"{duration_s:.0f} s" if duration_s < 120 else f"{duration_s / 60:.0f} min"
 
 
 def filled(text: str, written: dict[str, str]) -> str:
