@@ -5,7 +5,7 @@ report and the tests follow. The entries say nothing about methods: `experiments
 lists those.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,11 @@ class Experiment(NamedTuple):
     weights: bool = False
     own_rule: bool = False
     target: str = ""
+
+    @property
+    def stems(self) -> list[str]:
+        """The names of all result tables that it writes."""
+        return [self.name, *(f"{self.name}_{table}" for table in self.tables)]
 
 
 class Figure(NamedTuple):
@@ -403,6 +408,18 @@ def check(root: Path) -> None:
         raise CatalogueError(f"Catalogue: {fault}.")
 
 
+def remaining(without: Collection[str]) -> list[Experiment]:
+    """The experiments but for some; refuses a name that none has, in one sentence."""
+    known = [one.name for one in EXPERIMENTS]
+    for name in without:
+        if name not in known:
+            raise CatalogueError(
+                f"Configuration: without names '{name}', which is no experiment: use some of "
+                f"{', '.join(known)}."
+            )
+    return [one for one in EXPERIMENTS if one.name not in without]
+
+
 def _faults(root: Path) -> Iterator[str]:
     named = {one.name for one in EXPERIMENTS}
     here = "experiments/catalogue.py"
@@ -424,6 +441,8 @@ def _faults(root: Path) -> Iterator[str]:
     for one in (*FIGURES, *TABLES):
         if one.experiment and one.experiment not in named:
             yield f"{one.name} shows results of {one.experiment}, which is no experiment in {here}"
+        for name in set(one.further) - {stem for known in EXPERIMENTS for stem in known.stems}:
+            yield f"{one.name} reads {name}, which no experiment in {here} writes"
 
 
 def _files(root: Path, pattern: str) -> set[str]:

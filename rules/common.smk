@@ -16,6 +16,7 @@ from experiments.catalogue import (
     CatalogueError,
     check,
     members,
+    remaining,
     targets,
 )
 from experiments.harness.command_line import to_words
@@ -35,7 +36,9 @@ def complete_configuration(given):
     root = Path(workflow.basedir)
     try:
         check(root)
-        return complete(root, given)
+        settings = complete(root, given)
+        remaining(settings["without"])
+        return settings
     except (CatalogueError, ConfigurationError) as error:
         sys.exit(str(error))
 
@@ -125,8 +128,8 @@ def weights_worth():
 
 def tables_of(experiment):
     """The further tables that an experiment writes in this run."""
-    stems = [f"{experiment.name}_{table}" for table in experiment.tables]
-    return [f"results/fresh/{SCALE}/{stem}.csv" for stem in stems]
+    _, *further = experiment.stems
+    return [f"results/fresh/{SCALE}/{stem}.csv" for stem in further]
 
 
 def result_files(name):
@@ -150,16 +153,15 @@ def table_files(name):
 
 
 def drawable(entries, source):
-    """The names of the figures or tables whose results a source has, or rules make.
+    """The names of the figures or tables whose results a source has.
 
-    An archive may hold some of the experiments only.
+    An archive may hold some of the experiments only, and a run may leave some out.
     """
+    there = held(source)
     return [
         one.name
         for one in entries
-        if source.startswith("fresh/")
-        or not one.experiment
-        or held(source).issuperset((one.experiment, *one.further))
+        if not one.experiment or there.issuperset((one.experiment, *one.further))
     ]
 
 
@@ -175,7 +177,9 @@ def tell_what_an_archive_lacks():
 
 
 def held(source):
-    """The names of the result tables that lie in a source."""
+    """The names of the result tables that lie in an archive, or that this run makes."""
+    if source.startswith("fresh/"):
+        return {stem for one in remaining(config["without"]) for stem in one.stems}
     return {path.stem for path in Path(f"results/{source}").glob("*.csv")}
 
 
@@ -185,11 +189,12 @@ def all_results(wildcards):
 
 
 def results_in(source):
-    """The tables and records that a source has, or that rules make there."""
+    """The tables and records that an archive has, or that this run makes."""
     folder = Path(f"results/{source}")
     endings = (".csv", ".json")
     if source.startswith("fresh/"):
-        return [f"{folder}/{one.name}{ending}" for one in EXPERIMENTS for ending in endings]
+        made = remaining(config["without"])
+        return [f"{folder}/{one.name}{ending}" for one in made for ending in endings]
     return sorted(str(path) for path in folder.iterdir() if path.suffix in endings)
 
 

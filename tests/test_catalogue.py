@@ -65,6 +65,13 @@ def test_an_entry_without_its_file_is_named(copy, name, sentence):
         check(copy)
 
 
+def test_a_figure_of_results_that_no_experiment_writes_is_named(monkeypatch):
+    wrong = catalogue.FIGURES[0]._replace(further=("wide_tales",))
+    monkeypatch.setattr(catalogue, "FIGURES", (wrong, *catalogue.FIGURES[1:]))
+    with pytest.raises(CatalogueError, match="reads wide_tales, which no experiment in"):
+        check(ROOT)
+
+
 def test_every_experiment_has_settings():
     for one in catalogue.EXPERIMENTS:
         part = read_schema(ROOT)

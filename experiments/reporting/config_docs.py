@@ -80,7 +80,7 @@ def _find(settings: Any, keys: list[str]) -> Any:
 def _show(value: Any) -> str:
     if value is None:
         return "null"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -53,6 +53,7 @@ def test_every_target_has_a_description(clone):
         (["--config", "scale=huge"], "there is no scale 'huge'"),
         (["--config", "source=archived/none"], "the source 'archived/none'"),
         (["--config", "beside=[archived/none]"], "beside names 'archived/none'"),
+        (["--config", "without=[gpu]"], "without names 'gpu', which is no experiment"),
     ],
 )
 def test_wrong_configuration_is_one_sentence(clone, given, named):
@@ -78,6 +79,17 @@ def test_an_unknown_target_is_one_sentence(clone, given, named):
     names = fault.partition("there are ")[2].split(", ")
     assert {"all", "figures", "tables", "report", *catalogue.targets()} == {*names[:-1]}
     assert "Traceback" not in answer.stderr + answer.stdout
+
+
+def test_a_run_leaves_out_what_it_is_told_to(clone):
+    plan = ("-n", "--quiet", "progress")
+    without = ("--config", "without=[gpu_memory]")
+    everything, rest = snakemake(clone, *plan).stdout, snakemake(clone, *plan, *without).stdout
+    assert "install_gpu_compiler" in everything and "draw_gpu_memory_batch1" in everything
+    assert "gpu_" not in rest
+    assert "measure_wide" in rest and "judge_claims" in rest and "compile_report" in rest
+    asked_for = snakemake(clone, *plan, "gpu_memory", *without).stdout
+    assert "install_gpu_compiler" in asked_for
 
 
 def test_weights_may_have_a_name_like_that_of_a_target(clone):
