@@ -11,7 +11,7 @@ from typing import Any
 from mkdocs.exceptions import Abort
 from mkdocs.structure.files import File
 
-from experiments.reporting.site import examples, formulas, names, parts, pictures
+from experiments.reporting.site import examples, formulas, names, parts, pictures, workflow
 
 ROOT = Path(__file__).resolve().parent
 
@@ -45,7 +45,7 @@ def on_files(files, *, config):
 def on_page_markdown(markdown, *, page, **_: Any) -> str:
     try:
         return parts.filled(page.file.src_uri, markdown, all_parts())
-    except parts.PartError as error:
+    except (parts.PartError, workflow.WorkflowError) as error:
         raise Abort(str(error)) from error
 
 

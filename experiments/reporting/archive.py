@@ -30,7 +30,7 @@ from typing import Any
 
 from experiments.catalogue import EXPERIMENTS, Experiment
 from experiments.harness.records import collect, describe_commit, find_commit, read_records
-from experiments.reporting.results import PROVENANCE
+from experiments.reporting.results import PROVENANCE, Results
 
 # The experiments. Their further tables begin with their names.
 NAMES = tuple(one.name for one in EXPERIMENTS)
@@ -168,6 +168,12 @@ def folders(root: Path) -> list[Path]:
 def fullest(root: Path) -> Path | None:
     """Of the archives with the most experiments the newest; None where there is no archive."""
     return max(folders(root), key=_rank, default=None)
+
+
+def sources(root: Path) -> list[Results]:
+    """The results of all archives, those of the fullest one first."""
+    first = fullest(root)
+    return [Results(one) for one in sorted(folders(root), key=lambda one: one != first)]
 
 
 def _rank(folder: Path) -> tuple[int, str]:

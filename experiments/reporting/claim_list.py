@@ -33,9 +33,10 @@ _CLAIM = {
     "reported": _TEXT,
     "confirmed": {"type": "boolean"},
     "device": {"enum": ["any", "gpu"]},
+    "headline": {"type": "boolean"},
 }
 _FINDING = {"finding": _TEXT, "figure": _TEXT}
-_OPTIONAL = {"arguments", "tolerance"}
+_OPTIONAL = {"arguments", "tolerance", "headline"}
 
 
 def _entries(own: Mapping[str, Any]) -> dict[str, Any]:

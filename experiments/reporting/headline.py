@@ -1,4 +1,4 @@
-"""What was measured on which device, in a few sentences: README.md begins with them."""
+"""What was measured on which device, in a few sentences, for the documentation."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,44 +1,25 @@
-"""Writes the parts of README.md that follow from the fullest archive, and its pictures.
+"""Writes the parts of README.md that follow from the archives and from pyproject.toml.
 
-    python -m experiments.reporting.readme            # writes the tables of README.md
+    python -m experiments.reporting.readme            # its tables, and the pictures that it shows
     python -m experiments.reporting.readme --check    # says whether they are in step
-    python -m experiments.reporting.readme --images   # copies the figures that README.md shows
+    python -m experiments.reporting.readme --images   # copies the figures that docs/ shows
 
-The tables are judged from results/archived/LABEL, claims by the other archives too. The pictures
-are copied to docs/images from figures/out/archived/LABEL, so draw the archive first.
+Claims are judged by results/archived/LABEL, the fullest archive, and by the others beside it. The
+figures are copied to docs/images from figures/out/archived/LABEL, so draw the archive first.
 """
 
 import argparse
-import math
 import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from experiments.harness.records import write_atomically
-from experiments.reporting import archive, claim_list, claims, headline
-from experiments.reporting.format import duration
-from experiments.reporting.results import Column, NotMeasured, Results
-from experiments.reporting.tables import argru_seeds
-from experiments.reporting.tables.layout import MISSING, to_markdown
-from experiments.reporting.verdicts import VERDICTS
+from experiments.reporting import archive, badges, claim_list, gain, judged
 
-# The figures that README.md shows: the only pictures that are committed.
-IMAGES = (
-    "argru_convergence",
-    "chunks",
-    "gpu_memory_batch16",
-    "gru_scaling_batch1",
-    "wide",
-    "windows",
-)
-TIMES_NOTE = (
-    "Times are those of the experiment behind a row, all its jobs one after another on the first "
-    "device; the command also makes what the experiment needs."
-)
+# The figures that docs/ shows: beside the pictures written here the only ones that are committed.
+IMAGES = ("chunks",)
 BEGIN = "<!-- {name}: written by python -m experiments.reporting.readme -->"
 END = "<!-- end of {name} -->"
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,49 +41,25 @@ def main_archive(root: Path) -> Path:
 
 def parts(root: Path) -> dict[str, str]:
     """The generated parts by their names."""
-    shown = main_archive(root)
-    others = [Results(folder) for folder in archive.folders(root) if folder != shown]
-    sources = [Results(shown), *others]
-    judged, found = claims.tables(claim_list.read(root), sources[0], others)
-    durations = judged[claims.answer("duration_s", sources[0])]
+    main_archive(root)  # there is one, or a sentence says what to do
+    sources = archive.sources(root)
+    shown = [f"![{name} {value}]({_place(name)})" for name, value in badges.facts(root).items()]
     return {
-        "measured": headline.listed(sources),
-        "claims": _claims(judged, sources, durations),
-        "seeds": _seeds(sources[0]),
-        "findings": to_markdown(
-            _as_commands(claims.findings_for_readers(found), found["duration_s"]), ""
-        ),
+        "badges": "\n".join(shown),
+        "gain": f"![{gain.ABOUT}]({_place('gain')})\n\n{gain.caption(gain.gains(sources))}",
+        "claims": judged.few_claims(claim_list.read(root), sources),
     }
 
 
-def _claims(judged: pd.DataFrame, sources: Sequence[Results], durations: Column) -> str:
-    verdicts = "\n".join(_counted(judged, source) for source in sources)
-    shown = _as_commands(claims.claims_for_readers(judged, sources), durations)
-    table = to_markdown(shown, f"{claims.CLAIMS_NOTE} {TIMES_NOTE}")
-    return f"{verdicts}\n\n{table}"
+def pictures(root: Path) -> dict[str, str]:
+    """The generated pictures by their places."""
+    drawn = {name: badges.draw(name, value) for name, value in badges.facts(root).items()}
+    drawn["gain"] = gain.draw(gain.gains(archive.sources(root)))
+    return {_place(name): picture for name, picture in drawn.items()}
 
 
-def _seeds(source: Results) -> str:
-    """The table of the seeds of the AR GRU's training, or that it was not measured."""
-    try:
-        made = argru_seeds.make(source, argru_seeds.EXPERIMENT)
-    except NotMeasured as reason:
-        return f"Not measured in `results/{source.name}`: {reason}."
-    return to_markdown(made.shown, made.note)
-
-
-def _counted(judged: pd.DataFrame, source: Results) -> str:
-    """How many claims a source has each verdict on."""
-    counts = judged[claims.answer("verdict", source)].value_counts()
-    verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
-    return f"- {source.devices} (`results/{source.name}`): {verdicts}."
-
-
-def _as_commands(table: pd.DataFrame, durations: Column) -> pd.DataFrame:
-    """The table with commands in place of targets, and how long their experiments took."""
-    commands = [f"`./run snakemake {target}`" for target in table["target"]]
-    times = [MISSING if math.isnan(one) else duration(one) for one in durations]
-    return table.drop(columns="target").assign(command=commands, time=times)
+def _place(picture: str) -> str:
+    return f"docs/images/{picture}.svg"
 
 
 def filled(text: str, written: dict[str, str]) -> str:
@@ -121,7 +78,7 @@ def filled(text: str, written: dict[str, str]) -> str:
 
 
 def copy_images(root: Path) -> None:
-    """Copies the figures that README.md and docs/ show to docs/images."""
+    """Copies the figures that docs/ shows to docs/images."""
     drawn = root / "figures" / "out" / "archived" / main_archive(root).name
     kept = root / "docs" / "images"
     missing = [name for name in IMAGES if not (drawn / f"{name}.png").exists()]
@@ -150,15 +107,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(root: Path, options: argparse.Namespace) -> None:
     if options.images:
         return copy_images(root)
-    path = root / "README.md"
-    present = path.read_text(encoding="utf-8")
-    wanted = filled(present, parts(root))
-    if options.check and present != wanted:
-        raise ReadmeError(
-            "README.md is out of step: write it with `python -m experiments.reporting.readme`."
-        )
-    if not options.check:
-        write_atomically(path, wanted)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for place, wanted in {"README.md": filled(readme, parts(root)), **pictures(root)}.items():
+        path = root / place
+        if not options.check:
+            write_atomically(path, wanted)
+        elif not path.exists() or path.read_text(encoding="utf-8") != wanted:
+            raise ReadmeError(
+                f"{place} is out of step: write it with `python -m experiments.reporting.readme`."
+            )
 
 
 if __name__ == "__main__":

@@ -605,7 +605,7 @@ def test_tables_are_written(tmp_path):
     assert r"$\lambda$ = 1e-6" in latex and r"figure\_8" in latex and "p{0." in latex
 
 
-def test_the_readme_begins_with_what_each_device_measured(tmp_path):
+def test_a_device_has_sentences_on_what_it_measured(tmp_path):
     cells = [
         f"{batch},{dim},{length},{method},ok,{time},1"
         for batch, dim in headline.CELLS
@@ -625,6 +625,15 @@ def test_the_readme_is_in_step():
     """Run `python -m experiments.reporting.readme` where this fails."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text == readme.filled(text, readme.parts(ROOT))
+    for place, picture in readme.pictures(ROOT).items():
+        assert (ROOT / place).read_text(encoding="utf-8") == picture, place
+
+
+def test_the_readme_shows_claims_of_every_figure_and_table():
+    """But for Figure 6, which is Figure 2 at another batch size."""
+    few = [entry for entry in LISTED.claims if entry.get("headline")]
+    assert 8 <= len(few) <= 12
+    assert {entry["item"] for entry in few} == ITEMS - {"Figure 6"}
 
 
 def test_the_readme_is_written_between_its_markers_only():
@@ -655,5 +664,5 @@ def test_pictures_are_copied_and_a_missing_one_is_named(tmp_path):
 
 
 def test_only_named_pictures_are_committed():
-    found = {path.stem for path in (ROOT / "docs" / "images").glob("*")}
-    assert found <= set(readme.IMAGES)
+    found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/images/*")}
+    assert found == {*readme.pictures(ROOT), *(f"docs/images/{name}.png" for name in readme.IMAGES)}

@@ -11,6 +11,15 @@ from experiments.problems.argru import ARGRU
 from tests.clones import ROOT, snakemake
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+# What the code of a page leaves behind.
+SHAPES = {
+    "use": {
+        "c": (10_000, 16),
+        "gradient": (3, 3),
+        "ys": (10_000,),
+        "states": (10_000, 32),
+    }
+}
 
 
 @pytest.fixture
@@ -31,6 +40,8 @@ def test_the_python_blocks_run_one_after_another(project, page):
     names: dict = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, page.name, "exec"), names)
+    for name, shape in SHAPES.get(page.stem, {}).items():
+        assert names[name].shape == shape, name
 
 
 def test_every_target_and_path_exists():

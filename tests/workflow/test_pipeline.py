@@ -82,13 +82,12 @@ def test_an_unknown_target_is_one_sentence(clone, given, named):
 
 
 def test_a_run_leaves_out_what_it_is_told_to(clone):
-    plan = ("-n", "--quiet", "progress")
     without = ("--config", "without=[gpu_memory]")
-    everything, rest = snakemake(clone, *plan).stdout, snakemake(clone, *plan, *without).stdout
-    assert "install_gpu_compiler" in everything and "draw_gpu_memory_batch1" in everything
-    assert "gpu_" not in rest
+    everything, rest = snakemake(clone, "-n").stdout, snakemake(clone, "-n", *without).stdout
+    for rule in ("install_gpu_compiler", "measure_gpu_memory", "draw_gpu_memory_batch1"):
+        assert rule in everything and rule not in rest
     assert "measure_wide" in rest and "judge_claims" in rest and "compile_report" in rest
-    asked_for = snakemake(clone, *plan, "gpu_memory", *without).stdout
+    asked_for = snakemake(clone, "-n", "gpu_memory", *without).stdout
     assert "install_gpu_compiler" in asked_for
 
 

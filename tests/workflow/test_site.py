@@ -11,8 +11,8 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 import parallel_rnn
-from experiments.catalogue import FIGURES, TABLES, targets
-from experiments.reporting.site import formulas, names, parts
+from experiments.catalogue import EXPERIMENTS, FIGURES, TABLES, targets
+from experiments.reporting.site import formulas, names, parts, workflow
 from parallel_rnn import cells
 from tests.clones import ROOT, environment, make_clone
 
@@ -126,6 +126,32 @@ def test_a_name_in_running_text_is_a_link_and_no_other():
         assert names.linked(html, known) == html
 
 
+RULES = """\
+digraph snakemake_dag {
+    graph[bgcolor=white, margin=0];
+    0[label = "all", color = "0.1 0.6 0.85", style="rounded"];
+    1[label = "draw_a", color = "0.2 0.6 0.85", style="rounded"];
+    2[label = "measure_a", color = "0.3 0.6 0.85", style="rounded"];
+    3[label = "measure_b", color = "0.4 0.6 0.85", style="rounded"];
+    1 -> 0
+    2 -> 0
+    3 -> 0
+    2 -> 1
+}
+"""
+
+
+def test_rules_stand_in_columns_behind_what_they_read():
+    graph = workflow.reduced(workflow.rules(RULES))
+    assert graph == {
+        "all": {"draw_a", "measure_b"},
+        "draw_a": {"measure_a"},
+        "measure_a": set(),
+        "measure_b": set(),
+    }
+    assert workflow.columns(graph) == [["measure_a"], ["draw_a", "measure_b"], ["all"]]
+
+
 def test_a_part_stands_where_a_page_asks_for_it_and_an_unknown_one_is_refused():
     assert parts.filled("x.md", "a\n<!-- here: one -->\nb", {"one": "1"}) == "a\n1\nb"
     with pytest.raises(parts.PartError, match=r"docs/x.md asks for the part 'two': there are one"):
@@ -175,6 +201,8 @@ def test_all_that_there_is_has_a_place(pages):
     assert set(PUBLIC.values()) <= anchors
     shown = found[(site / "reproduce.html").resolve()].anchors
     assert {one.name for one in (*FIGURES, *TABLES) if one.experiment} <= shown
+    drawn = (site / "workflow.html").read_text(encoding="utf-8")
+    assert all(f">measure_{one.name}</text>" in drawn for one in EXPERIMENTS)
     text = (site / "reproduce.html").read_text(encoding="utf-8")
     assert all(f"<code>{target}</code>" in text for target in targets())
     assert [*site.glob("drawn/*/gru_scaling_batch16.png")]

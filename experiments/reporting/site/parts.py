@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.reporting import readme
-from experiments.reporting.site import examples, reproduce
+from experiments.reporting import archive, claim_list, gain, headline, judged
+from experiments.reporting.site import examples, reproduce, workflow
 
 HERE = re.compile(r"^<!-- here: (\w+) -->$", re.MULTILINE)
 # Files of the repository that are pages of the documentation too.
@@ -37,12 +37,24 @@ def make(root: Path) -> dict[str, str]:
     written: dict[str, Callable[[Path], str]] = {
         "examples": examples.overview,
         "targets": reproduce.targets_table,
-        "gain": reproduce.gain,
         "figures": reproduce.figures,
         "tables": reproduce.tables,
+        "workflow": workflow.picture,
     }
     return {
         **{name: (root / file).read_text(encoding="utf-8") for name, file in FILES.items()},
-        **readme.parts(root),
+        **_measured(root),
         **{name: write(root) for name, write in written.items()},
+    }
+
+
+def _measured(root: Path) -> dict[str, str]:
+    """What follows from the archives alone."""
+    sources, listed = archive.sources(root), claim_list.read(root)
+    return {
+        "measured": headline.listed(sources),
+        "gain": gain.caption(gain.gains(sources)),
+        "claims": judged.all_claims(listed, sources),
+        "seeds": judged.seeds(sources[0]),
+        "findings": judged.findings(listed, sources[0]),
     }

@@ -1,24 +1,16 @@
 """The figures and tables of every archive, drawn by the workflow before the pages are written."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.catalogue import FIGURES, TABLES, Figure, Table
 from experiments.reporting import archive
 from experiments.reporting.results import Results
+from experiments.reporting.site import snakemake
 
 
 class DrawingError(Exception):
     """Says in one sentence why there are no pictures."""
-
-
-def sources(root: Path) -> list[Results]:
-    """The archives, the one with the most experiments first."""
-    first = archive.fullest(root)
-    return [Results(one) for one in sorted(archive.folders(root), key=lambda one: one != first)]
 
 
 def holds(source: Results, entry: Figure | Table) -> bool:
@@ -39,7 +31,7 @@ def uri(source: Results, name: str) -> str:
 
 def files(root: Path) -> Iterator[tuple[str, Path]]:
     """Each picture: where it lies in the site, and where it was drawn."""
-    for source in sources(root):
+    for source in archive.sources(root):
         for one in FIGURES:
             if holds(source, one):
                 yield uri(source, one.name), drawn(root, source) / f"{one.name}.png"
@@ -48,13 +40,11 @@ def files(root: Path) -> Iterator[tuple[str, Path]]:
 def draw(root: Path) -> None:
     """Draws what is missing or out of step; no experiment can start from an archive."""
     wanted = [path for _, path in files(root)]
-    for source in sources(root):
+    for source in archive.sources(root):
         made = [one.name for one in TABLES if holds(source, one)]
         wanted += [drawn(root, source) / f"{name}.md" for name in made]
     targets = [path.relative_to(root).as_posix() for path in wanted]
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all", "--"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    answer = subprocess.run([*command, *targets], cwd=root, env={**os.environ, "PATH": path})
+    answer = snakemake.call(root, "--cores", "all", "--quiet", "all", "--", *targets)
     if answer.returncode:
         raise DrawingError(
             "The figures of the archives could not be drawn, for the reason above: "

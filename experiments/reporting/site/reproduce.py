@@ -16,20 +16,19 @@ from experiments.catalogue import (
     members,
     targets,
 )
+from experiments.reporting import archive
 from experiments.reporting.format import duration
 from experiments.reporting.results import Results
 from experiments.reporting.site import pictures
 from experiments.reporting.tables.layout import MISSING
 
-# The figure that shows at a glance what is gained.
-GAIN = "gru_scaling_batch16"
 # Where figures of these categories begin on the page.
 HEADINGS = {PAPER: "Figures of the paper", BEYOND: "Figures beyond the paper"}
 
 
 def targets_table(root: Path) -> str:
     """Every target: what it makes, how long that took in each archive, where it is shown."""
-    sources = pictures.sources(root)
+    sources = archive.sources(root)
     header = ["target", "what it makes", *map(_heading, sources), "shown"]
     rows = [_target_row(name, about, sources) for name, about in targets().items()]
     return _table([header, ["---"] * len(header), *rows])
@@ -47,16 +46,6 @@ def figures(root: Path) -> str:
 def tables(root: Path) -> str:
     """Every table but the judgements of all archives, which are on the page of the claims."""
     return "\n\n".join(_result_table(root, one) for one in TABLES if one.experiment)
-
-
-def gain(root: Path) -> str:
-    """The figure that shows what a GPU gains, from the newest archive of one."""
-    figure = next(one for one in FIGURES if one.name == GAIN)
-    found = [one for one in _holding(root, figure) if one.on_gpu(figure.experiment)]
-    if not found:
-        return ""
-    newest = max(found, key=lambda one: one.name)
-    return f"{_picture(newest, figure)}\n\n{figure.about} Measured on {_heading(newest)}."
 
 
 def _target_row(name: str, about: str, sources: Iterable[Results]) -> list[str]:
@@ -91,7 +80,7 @@ def _section(root: Path, entry: Figure | Table, caption: str, tabs: list[str]) -
 
 def _holding(root: Path, entry: Figure | Table) -> list[Results]:
     """The archives that have the results of a figure or a table."""
-    return [one for one in pictures.sources(root) if pictures.holds(one, entry)]
+    return [one for one in archive.sources(root) if pictures.holds(one, entry)]
 
 
 def _opening(entry: Figure | Table) -> Iterator[str]:
