@@ -31,7 +31,7 @@ def all_claims(listed: ClaimList, sources: Sequence[Results]) -> str:
 def few_claims(listed: ClaimList, sources: Sequence[Results]) -> str:
     """The claims that stand for all, and how many of all have each verdict."""
     judged = claims.judge_claims(listed.claims, sources)
-    chosen = judged[[bool(claim.get("headline")) for claim in listed.claims]]
+    chosen = judged.loc[[bool(claim.get("headline")) for claim in listed.claims]]
     shown = claims.claims_for_readers(chosen, sources).drop(columns=["judged by", "target"])
     note = f"Verdicts on all {len(listed.claims)} claims:"
     return f"{to_markdown(shown, note)}\n{_counts(judged, sources)}"

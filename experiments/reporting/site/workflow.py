@@ -9,7 +9,7 @@ from experiments.reporting.site import snakemake
 
 ABOUT = "The rules of the workflow, from what measures on the left to all that is made on the right"
 # Sizes in pixels; a letter is so wide on average.
-LETTER, ROW, COLUMN_GAP, MARGIN = 6.4, 22, 36, 4
+LETTER, ROW, COLUMN_GAP, MARGIN = 6.4, 22, 30, 4
 BOX = 'rx="5" class="rule"'
 ARROW = 'class="arrow"'
 # What a rule reads from: the rules before it.
