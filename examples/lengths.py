@@ -114,9 +114,8 @@ plt.show()
 # %%
 @jax.jit
 def layer_in_chunks(series, lengths):
-    options = dict(lengths=lengths, chunk=CHUNK)
-    ahead = solve_batch(forward, s0, series, **options)
-    back = solve_batch(backward, s0, series, reverse=True, **options)
+    ahead = solve_batch(forward, s0, series, lengths=lengths, chunk=CHUNK)
+    back = solve_batch(backward, s0, series, lengths=lengths, chunk=CHUNK, reverse=True)
     return jnp.concatenate([ahead.value, back.value], axis=-1)
 
 

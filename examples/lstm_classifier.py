@@ -133,7 +133,8 @@ chunked = partial(states_by_solve, chunk=CHUNK)
 # %%
 losses = []
 for key in jax.random.split(jax.random.key(1), UPDATES):
-    value, slope = gradient(model, *draw(key), key, chunked)
+    series, labels = draw(key)
+    value, slope = gradient(model, series, labels, key, chunked)
     model, memory = update(model, slope, memory)
     losses.append(value)
 print(f"loss {losses[0]:.3g} before the first update, {losses[-1]:.3g} before the last")
@@ -147,12 +148,13 @@ plt.show()
 # ## Time of a gradient, and whether all agree
 
 # %%
-batch = (*draw(jax.random.key(2)), jax.random.key(3))
+series, labels = draw(jax.random.key(2))
+key = jax.random.key(3)
 ways = {"jax.lax.scan": states_by_scan, "quasi-DEER": states_by_solve, "chunks": chunked}
-wanted = gradient(model, *batch, states_by_scan)[1]
+wanted = gradient(model, series, labels, key, states_by_scan)[1]
 for name, find_states in ways.items():
-    found = gradient(model, *batch, find_states)[1]
+    found = gradient(model, series, labels, key, find_states)[1]
     gap = optax.tree.norm(optax.tree.sub(found, wanted)) / optax.tree.norm(wanted)
     print(f"{name}: gradient off by {gap:.1e} of its norm")
 
-compare({name: partial(gradient, model, *batch, one) for name, one in ways.items()})
+compare({name: partial(gradient, model, series, labels, key, one) for name, one in ways.items()})

@@ -123,7 +123,7 @@ advised = f"{type(advice.solver).__name__}, as advised"
 compare(
     {
         "jax.lax.scan": lambda: by_scan(f),
-        advised: lambda: solve(f, s0, drive, advice.solver, window=advice.window).value,
+        advised: lambda: solve(f, s0, drive, advice.solver, **advice.options).value,
         "DEER": lambda: solve(f, s0, drive, DEER()).value,
         "Picard": lambda: solve(f, s0, drive, Picard(), window=20).value,
         "DEER in chunks": lambda: solve(f, s0, drive, DEER(), chunk=CHUNK).value,

@@ -120,10 +120,10 @@ plt.show()
 # %%
 def seconds(make):
     """Of a second call, with other parameters than the first."""
-    for number in range(2):
-        one = make(first_parameters(jax.random.key(number)))
-        start = time.perf_counter()
-        jax.block_until_ready(solve(one, s0, xs).value)
+    first, second = (make(first_parameters(jax.random.key(number))) for number in range(2))
+    jax.block_until_ready(solve(first, s0, xs).value)
+    start = time.perf_counter()
+    jax.block_until_ready(solve(second, s0, xs).value)
     return time.perf_counter() - start
 
 

@@ -292,12 +292,13 @@ class IteratedAdjoint(AbstractImplicit):
             return step(w, element), diagonal(*element[0])
 
         first = jax.tree.map(lambda leaf: leaf[0], (inputs, source))
-        step, value_and_diag = (closed(fn, source[0], first) for fn in (step, value_and_diag))
+        value = closed(step, source[0], first)
         eps = float(jnp.finfo(source.dtype).eps)
         solver = in_chunks(self.solver, self.chunk, length)
         window = window_length("auto", solver, length, size, source.dtype.itemsize)
         project = closed(lambda element: element, first)
-        recurrence = FlatRecurrence(step, project, step, value_and_diag, None, None, eps)
+        both = closed(value_and_diag, source[0], first)
+        recurrence = FlatRecurrence(value, project, value, both, None, None, eps)
         sequence = Sequence(
             recurrence,
             jnp.zeros_like(source[0]),

@@ -32,7 +32,7 @@ def states(s0, xs):
 
 
 sharded = jax.device_put(xs, over_time)
-program = states.lower(s0, sharded).compile().as_text()
+program = states.lower(s0, sharded).compile().as_text() or ""
 sizes = [math.prod(map(int, filter(None, found.split(",")))) for found in re.findall(SENT, program)]
 assert max(sizes) == NUM_CHUNKS * SIZE, sizes
 
