@@ -302,7 +302,7 @@ def test_table_is_written_in_all_formats(fresh, tmp_path):
     ("name", "words"),
     [
         ("argru_convergence", ("untrained", "quasi-ELK", "MAD of the output", "iteration 10")),
-        ("argru_sweep", ("damping λ", "20 iterations", "sequential")),
+        ("argru_sweep", ("damping λ", "after 20", "sequential")),
     ],
 )
 def test_figures_draw(fresh, name, words):

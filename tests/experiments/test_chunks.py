@@ -84,6 +84,4 @@ def test_figure(fresh):
     files = draw("chunks", fresh)
     assert set(files) == {f"chunks{ending}" for ending in (".pdf", ".svg", ".png")}
     text = files["chunks.svg"].decode()
-    assert all(
-        words in text for words in ("untrained GRU", "D = 2, T = 50", "joined with the diagonals")
-    )
+    assert all(words in text for words in ("untrained GRU", "D = 2, T = 50", "joined by diagonals"))
