@@ -271,25 +271,27 @@ class _Work(eqx.Module):
     ) -> tuple[Array, Jacobians]:
         """The states, if active, and the product of the transitions along each chunk."""
 
-        def linearise(c: Array, s: Float[Array, "K D"], x: PyTree) -> tuple[Array, Jacobians]:
+        def transition(c: Array, s: Float[Array, "K D"], x: PyTree) -> Jacobians:
             inputs = self.window.recurrence.project_all(x)
-            values, A = solver.transition.linearise(self.window.recurrence, s, inputs, number)
-            counts = self.counts(c)
-            identity = structure_of(A, s).identity_like(A)
-            return keep_where(counts, values, s), keep_where(counts, A, identity)
+            A = solver.transition.linearise(self.window.recurrence, s, inputs, number)[1]
+            return keep_where(self.counts(c), A, structure_of(A, s).identity_like(A))
 
         def turn(c: Array, carry: tuple[Array, Jacobians, Array]) -> tuple[Array, Jacobians, Array]:
             s, W, states = carry
-            values, A = linearise(c, s, self.at(self.xs, c))
-            W = structure_of(A, s).multiply(A, W)
-            new = jnp.where(active, values, self.at(states, c))
-            return values, W, self.put(states, new, c)
+            x = self.at(self.xs, c)
+            A = transition(c, self.rows(s), x)
+            W = structure_of(A, starts).multiply(A, W)
+            # Not the values that come with A: a closed form may round in another way than the
+            # steps of the repair, which are to find what is there.
+            s = self.step(c, s, x)
+            new = jnp.where(active, self.rows(s), self.at(states, c))
+            return s, W, self.put(states, new, c)
 
         zero = jnp.zeros((), int)
-        shape = jax.eval_shape(linearise, zero, starts, self.at(self.xs, zero))[1]
+        shape = jax.eval_shape(transition, zero, starts, self.at(self.xs, zero))
         A = jnp.zeros(shape.shape, shape.dtype)
         W = structure_of(A, starts).identity_like(A)
-        _, W, states = self.loop(0, self.end, turn, (starts, W, states))
+        _, W, states = self.loop(0, self.end, turn, (self.side_by_side(starts), W, states))
         return states, W
 
     def evidence(self, c: Int[Array, ""], s: Array, there: Array) -> tuple[Array, Evidence]:

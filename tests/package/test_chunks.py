@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
@@ -113,6 +114,26 @@ def test_a_jacobian_saves_sweeps():
         for solver in (Jacobi(rtol=1e-9, atol=1e-9), QuasiDEER(rtol=1e-9, atol=1e-9))
     ]
     assert sweeps[1] <= 3 < 10 < sweeps[0]
+
+
+class RoundsOtherwise(eqx.Module):
+    """Its closed form gives the diagonal, and a value that is off by many roundings."""
+
+    def __call__(self, s, x):
+        return slow_average(s, x)
+
+    def value_and_diag(self, s, x):
+        off = 1 + 100 * jnp.finfo(s.dtype).eps
+        return off * slow_average(s, x), jnp.full_like(s, 0.99)
+
+
+def test_states_within_a_chunk_are_those_of_its_steps():
+    """Whatever comes with a Jacobian: joints are judged by the steps."""
+    xs = jax.random.normal(jax.random.key(0), (1000, 2))
+    s0 = jnp.asarray([5.0, -3.0])
+    solution = solve(RoundsOtherwise(), s0, xs, chunk=100)
+    assert solution.stats["num_steps"] > 1
+    assert largest_difference(solution.value, reference(slow_average, s0, xs)) < 1e-14
 
 
 def test_the_bound_on_sweeps_and_the_fallback():

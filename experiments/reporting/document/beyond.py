@@ -85,11 +85,17 @@ def wide(source: Results) -> dict[str, str]:
         "wide.sequential.time": seconds(sequential),
         "wide.inputs_first.time": seconds(inputs_first),
         "wide.quasi_deer.time": seconds(parallel),
-        "wide.chunks.time": seconds(chunked),
+        "wide.chunks.time": _refused(source, largest(dims)) or seconds(chunked),
         "wide.ratio": quantity(ratio(sequential, parallel)),
         "wide.inputs_first.ratio": quantity(ratio(inputs_first, parallel)),
         "wide.faster_at": _faster_at(table),
     }
+
+
+def _refused(source: Results, dim: float) -> str:
+    """What to say where chunks came to no accepted answer at this width, if so."""
+    found = rows(source.table("wide"), dim=dim, method="chunks")
+    return "" if found.empty or any(found.status == "ok") else "no answer that is accepted"
 
 
 def _faster_at(table: pd.DataFrame) -> str:
