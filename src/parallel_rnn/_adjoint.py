@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ._chunks import in_chunks
+from ._chunks import check_joined, in_chunks
 from ._finite import worst
 from ._flat import FlatRecurrence, closed
 from ._iterate import Loop, shift
@@ -261,6 +261,7 @@ class IteratedAdjoint(AbstractImplicit):
         check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")
         if self.chunk is not None:
             check_count("chunk", self.chunk, 1, "None solves for single steps")
+            check_joined(self.solver, self.chunk)
 
     def linear_recurrence(self, steps):
         # No iteration changes the diagonals. Chunks only want them where one sweep is not enough.

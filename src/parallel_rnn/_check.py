@@ -12,8 +12,8 @@ from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 from ._adjoint import AbstractAdjoint, UnrolledAdjoint
+from ._chunks import check_joined
 from ._flat import with_arrays
-from ._methods import AbstractNewton
 from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
 from ._values import check_count, check_flag, check_kind, check_window
@@ -199,12 +199,7 @@ def _check_chunk(options: Any) -> None:
     check_count(
         "chunk", chunk, 1, '"auto" and None, which solves for single steps, are allowed too'
     )
-    if not isinstance(options.solver, AbstractNewton | Sequential):
-        raise TypeError(
-            f"`chunk` is {chunk} and `solver` is {options.solver!r}, but chunks are joined by an "
-            "undamped method: `QuasiDEER()`, `DEER()`, `Jacobi()`, `Picard()`, `ScaleELK(k)` or "
-            "`ClipELK()`. Pass one of these, or leave `chunk` out."
-        )
+    check_joined(options.solver, options.chunk)
     if isinstance(options.window, int):
         raise ValueError(
             f"`chunk` is {chunk} and `window` is {options.window}. Chunks lie side by side over "

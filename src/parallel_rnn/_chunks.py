@@ -109,6 +109,16 @@ class Chunked(AbstractSolver):
         return 0
 
 
+def check_joined(solver: AbstractSolver, chunk: int) -> None:
+    """Refuse a solver that joins no chunks."""
+    if not isinstance(solver, AbstractNewton | Sequential):
+        raise TypeError(
+            f"`chunk` is {chunk} and `solver` is {solver!r}, but chunks are joined by an "
+            "undamped method: `QuasiDEER()`, `DEER()`, `Jacobi()`, `Picard()`, `ScaleELK(k)` or "
+            "`ClipELK()`. Pass one of these, or leave `chunk` out."
+        )
+
+
 def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> AbstractSolver:
     """The solver with chunks of this many steps. One chunk is sequential evaluation."""
     if chunk is None or chunk == 1 or not isinstance(solver, AbstractNewton):

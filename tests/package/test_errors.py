@@ -226,6 +226,8 @@ NAN, INFINITY = float("nan"), float("inf")
         (lambda: ImplicitAdjoint(wrong("x")), TypeError, "`linear_scan` is 'x'"),
         (lambda: DiagonalAdjoint(wrong(3)), TypeError, "`linear_scan` is 3"),
         (lambda: IteratedAdjoint(wrong("x")), TypeError, "`solver` is 'x'"),
+        (lambda: IteratedAdjoint(chunk=0), ValueError, "`chunk` is 0"),
+        (lambda: IteratedAdjoint(QuasiELK(0.1), 5), TypeError, "joined by an undamped method"),
     ],
 )
 def test_values_out_of_range_are_refused_where_they_are_made(make, error, message, monkeypatch):
