@@ -13,7 +13,7 @@ from experiments.harness.methods import BEST_SCAN
 from experiments.reporting import svg
 from experiments.reporting.format import count, quantity
 from experiments.reporting.labels import label
-from experiments.reporting.measures.gru import speedups
+from experiments.reporting.measures.gru import speedups_at
 from experiments.reporting.results import NotMeasured, Results
 
 # Batch size and state size: those of the right end of the paper's Figure 2.
@@ -86,11 +86,9 @@ def _gain(source: Results) -> Gain | None:
 
 def _column(source: Results, method: str) -> Iterator[pd.Series]:
     try:
-        ratios = speedups(source, BATCH, method)
+        yield speedups_at(source, BATCH, DIM, method)
     except NotMeasured:
         return
-    if DIM in ratios.index.get_level_values("dim"):
-        yield ratios.loc[DIM]
 
 
 def _tick(value: float, x: float, height: float) -> list[str]:

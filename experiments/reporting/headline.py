@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from experiments.harness.methods import LABELS
 from experiments.reporting.format import count, quantity, seconds
 from experiments.reporting.format import listed as in_words
-from experiments.reporting.measures.gru import speedups
+from experiments.reporting.measures.gru import speedups_at
 from experiments.reporting.measures.training import update_times
 from experiments.reporting.results import Column, NotMeasured, Results
 from experiments.reporting.tables import table_2
@@ -55,10 +55,7 @@ def _compared(source: Results, method: str) -> str:
 
 def _at_longest(source: Results, method: str, batch: int, dim: int) -> tuple[str, str]:
     """How many times as fast at the longest sequence, and where that is."""
-    ratios = speedups(source, batch, method).sort_index()
-    if dim not in ratios.index.get_level_values("dim"):
-        raise NotMeasured(f"no times at D = {dim}")
-    own = ratios.loc[dim]
+    own = speedups_at(source, batch, dim, method)
     where = f"batch size {batch}, D = {dim}, T = {count(own.index[-1])}"
     return quantity(own.iloc[-1]), where
 

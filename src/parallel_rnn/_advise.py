@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ._advice import Advice, Candidate, too_short, was_tried
+from ._auto_chunks import NUM_CHUNKS
 from ._check import as_arrays, check_function, check_length, check_state, check_step
 from ._linear_scan import platform
 from ._matrices import LARGEST_WRITTEN_OUT
@@ -48,7 +49,7 @@ SHORTEST_TRIED = 16
 # Chunks: on a CPU enough of them for its vector units, but few joints; on a GPU each step of a
 # chunk starts kernels (docs/chunks.md). Longer ones are tried where one sweep is not enough.
 SHORTEST_CHUNK = {"cpu": 200, "gpu": 64}
-MOST_CHUNKS = {"cpu": 128}
+MOST_CHUNKS = {"cpu": NUM_CHUNKS}
 FEWEST_CHUNKS = 4
 CHUNK_FACTOR = 4
 # They are timed on as many steps as a sweep takes in this part of a measurement's share, as it is

@@ -20,14 +20,14 @@ from ._linear_scan import platform
 from ._methods import Jacobi, QuasiDEER
 from ._solver import AbstractSolver, Window, stepped
 from ._varying import axes_of, varying_over
-from ._window import steps_from
+from ._window import state_before, steps_from
 
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
 SHORTEST_CHUNK = 3 * WARM_UP
 # The part of a chunk that its repair may take. Deeper ones cost what chunks gain.
 DEEPEST_REPAIR = 1 / 4
-# So many series under `vmap` are as fast in turn.
+# So many series under `vmap` fill the vector units by themselves, and are as fast in turn.
 MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
@@ -44,11 +44,10 @@ class ChunkedIfForgetful(AbstractSolver):
     chunked: Chunked
 
     def run(self, window, max_steps, loop):
-        del max_steps
-        del loop
-        pays = _unless_many(self._forgets(window))
+        del max_steps, loop
+        pays = _of_batch(self._forgets(window), MANY)
         swept = self.chunked.run_where(pays, window, SWEEPS)
-        return _in_turn_unless(_all_of_batch(swept.verdict.accepted), window, swept)
+        return _in_turn_unless(_of_batch(swept.verdict.accepted), window, swept)
 
     def _forgets(self, window: Window) -> Bool[Array, ""]:
         """Whether the repair of a chunk is likely to end early, as seen on the first chunk.
@@ -104,7 +103,7 @@ def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> I
     def take(number: Int[Array, ""], states: Float[Array, "T D"]) -> Float[Array, "T D"]:
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
-        before = jnp.where(start == 0, window.s0, states[jnp.maximum(start - 1, 0)])
+        before = state_before(start, window.s0, states)
         inputs = window.recurrence.project_all(steps_from(window.inputs, start, size))
         new = jax.lax.scan(step, before, inputs, size)[1]
         return jax.lax.dynamic_update_slice_in_dim(states, new, start, 0)
@@ -113,7 +112,8 @@ def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> I
     first = jnp.where(right, num_blocks, 0)
     states = varying_over(axes_of(window), swept.states)
     states = jax.lax.fori_loop(first, num_blocks, take, states)
-    taken = stepped(window, states, jnp.zeros_like(swept.verdict.residual), first * 0, swept.trace)
+    residual, num_steps = jnp.zeros_like(swept.verdict.residual), jnp.zeros_like(swept.num_steps)
+    taken = stepped(window, states, residual, num_steps, swept.trace)
     swept = eqx.tree_at(lambda iterate: iterate.states, swept, states)
     return jax.tree.map(lambda a, b: a if a is b else jnp.where(right, a, b), swept, taken)
 
@@ -144,25 +144,19 @@ def _is_left_open(options: Any) -> bool:
     )
 
 
-@jax.custom_batching.custom_vmap
-def _unless_many(forgets: Bool[Array, ""]) -> Bool[Array, ""]:
-    """Whether chunks pay; under `vmap`, not where the batch fills the vector units by itself."""
-    return forgets
+def _of_batch(flag: Bool[Array, ""], most: float = math.inf) -> Bool[Array, ""]:
+    """The flag; under `vmap`, whether all series have it, and are fewer than `most`.
 
+    It is the same for all series then, so their loops end together.
+    """
 
-@_unless_many.def_vmap
-def _(size: int, is_batched: list, forgets: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
-    del is_batched
-    return _unless_many(jnp.all(forgets) & (size < MANY)), False
+    @jax.custom_batching.custom_vmap
+    def together(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+        return flag
 
+    @together.def_vmap
+    def _(size: int, is_batched: list, flag: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
+        del is_batched
+        return _of_batch(jnp.all(flag) & (size < most), most), False
 
-@jax.custom_batching.custom_vmap
-def _all_of_batch(flag: Bool[Array, ""]) -> Bool[Array, ""]:
-    """The flag; under `vmap`, whether all series have it, so that their loops end together."""
-    return flag
-
-
-@_all_of_batch.def_vmap
-def _(size: int, is_batched: list, flag: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
-    del size, is_batched
-    return _all_of_batch(jnp.all(flag)), False
+    return together(flag)

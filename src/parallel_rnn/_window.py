@@ -93,7 +93,7 @@ class Sequence(eqx.Module):
     def window(self, begin: Int[Array, ""], size: int, so_far: Windows) -> Window:
         """The window with the steps from `begin` on; the last one reaches back over known ones."""
         start = jnp.minimum(begin, self.length - size)
-        before = jnp.where(start == 0, self.s0, so_far.states[jnp.maximum(start - 1, 0)])
+        before = state_before(start, self.s0, so_far.states)
         guess = steps_from(so_far.states, start, size)
         num_known = begin - start
         if self.guess is None:
@@ -196,6 +196,13 @@ def _verdict_on_all(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> V
         roundings=jnp.maximum(so_far.roundings, now.roundings),
         drift=jnp.maximum(so_far.drift, now.drift),
     )
+
+
+def state_before(
+    start: Array, s0: Float[Array, " D"], states: Float[Array, "T D"]
+) -> Float[Array, " D"]:
+    """The state that step `start` starts from."""
+    return jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
 
 
 def steps_from(tree: PyTree, start: Array | int, size: int) -> PyTree:

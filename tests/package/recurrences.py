@@ -1,7 +1,11 @@
 """The recurrences that the tests solve, the methods, and the reference: `jax.lax.scan`."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -191,3 +195,14 @@ def _state_near_zero(cell: Any, key: Array) -> Any:
         return state
     c, n, m, h = state
     return c, 1 + jnp.abs(n), m, h  # a normaliser is at least 1
+
+
+def run_alone(script: str, num_devices: int) -> None:
+    """A script beside this one, in a process of its own, where JAX splits the CPU in devices."""
+    settings = {
+        "JAX_PLATFORMS": "cpu",  # which can be split
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    path = Path(__file__).with_name(script)
+    subprocess.run([sys.executable, path], env={**os.environ, **settings}, check=True)

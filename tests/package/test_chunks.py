@@ -1,9 +1,5 @@
 """Chunks: the same states as sequential evaluation, whatever f remembers."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -34,6 +30,7 @@ from recurrences import (
     largest_difference,
     pair,
     reference,
+    run_alone,
     temporary_bytes,
 )
 
@@ -305,13 +302,7 @@ def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
 
 
 def test_chunks_of_one_sequence_on_many_devices():
-    settings = {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    sharded = Path(__file__).with_name("sharded.py")
-    subprocess.run([sys.executable, sharded], env={**os.environ, **settings}, check=True)
+    run_alone("sharded.py", num_devices=8)
 
 
 def test_memory_is_that_of_the_states():

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,8 @@ import pytest
 from jax.core import eval_jaxpr
 
 from parallel_rnn import Jacobi, QuasiDEER, Sequential, scan, solve, solve_batch
+
+from recurrences import run_alone
 
 T, D = 8, 2
 W = np.array([[0.3, -0.5], [0.4, 0.2]])
@@ -295,10 +296,4 @@ def test_scan_exports_where_errors_become_nan():
 
 
 def test_alone_in_a_process_with_two_devices():
-    settings = {
-        "JAX_PLATFORMS": "cpu",  # which can be split in two
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    alone = Path(__file__).with_name("alone.py")
-    subprocess.run([sys.executable, alone], env={**os.environ, **settings}, check=True)
+    run_alone("alone.py", num_devices=2)

@@ -67,12 +67,10 @@ def _speed(source: Results) -> str:
 def _at_longest(source: Results, name: str) -> Iterator[tuple[float, int, str]]:
     """A method's ratio at the longest sequence, and that; nothing where it was not measured."""
     try:
-        ratios = gru.speedups(source, BATCH, name).sort_index()
+        own = gru.speedups_at(source, BATCH, DIM, name)
     except NotMeasured:
         return
-    if DIM in ratios.index.get_level_values("dim"):
-        own = ratios.loc[DIM]
-        yield float(own.iloc[-1]), int(own.index[-1]), name
+    yield float(own.iloc[-1]), int(own.index[-1]), name
 
 
 def _memory(source: Results) -> Measurement:

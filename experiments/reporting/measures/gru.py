@@ -65,6 +65,14 @@ def speedups(source: Results, batch: int, method: str) -> Column:
     return time_ratios(source, batch, method, "sequential")
 
 
+def speedups_at(source: Results, batch: int, dim: int, method: str) -> Column:
+    """The same at one D, for each T in order."""
+    ratios = speedups(source, batch, method).sort_index()
+    if dim not in ratios.index.get_level_values("dim"):
+        raise NotMeasured(f"no times at D = {dim}")
+    return ratios.loc[dim]
+
+
 def time_ratios(source: Results, batch: int, method: str, other: str) -> Column:
     """Another method's time over a method's, for each D and T."""
     table = with_best_scan(source.needed(SCALING, batch=batch), CELL)
