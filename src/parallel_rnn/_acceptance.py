@@ -160,6 +160,7 @@ def only_if(
     loop only runs while some series wants it.
     """
     arrays, functions = eqx.partition(operands, eqx.is_array)
+    arrays = jax.lax.stop_gradient(arrays)
 
     def turn(carry: tuple[Array, Values]) -> tuple[Array, Values]:
         # Bound to what the loop carries: else XLA moves all of it out of the loop, and computes it

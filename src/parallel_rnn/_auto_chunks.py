@@ -1,7 +1,8 @@
 """What `chunk="auto"` means: chunks where f forgets what it started from, else none.
 
 Where f remembers, the repair of chunks takes as long as taking the steps one after another. Which
-of the two it is, is tried on the first chunk, for about a hundredth of the work.
+of the two it is, is tried on the first chunk, for about a hundredth of the work, and then on some
+of all chunks.
 """
 
 import math
@@ -10,17 +11,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
+from ._acceptance import only_if
 from ._adjoint import UnrolledAdjoint
 from ._chunks import WARM_UP, Chunked, in_chunks
-from ._finite import worst
+from ._forgetting import last_start, steps_to_forget
+from ._in_place import write
 from ._iterate import Iterate
 from ._linear_scan import platform
 from ._methods import Jacobi, QuasiDEER
-from ._solver import AbstractSolver, Window, stepped
+from ._solver import AbstractSolver, Window, count_finite, stepped
 from ._varying import axes_of, varying_over
-from ._window import state_before, steps_from
+from ._window import state_before, step_at, steps_from
 
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
@@ -31,8 +34,14 @@ DEEPEST_REPAIR = 1 / 4
 MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
+# Every so manieth chunk is tried.
+TRIED = 4
 # So many steps are taken one after another before the next inputs are projected.
 BLOCK = 1024
+# What a step reads of the weights of the input, in bytes, without being slower for it, if rows are
+# multiples of so many numbers.
+HIDDEN_BYTES = 2**13
+LANES = 8
 
 
 class ChunkedIfForgetful(AbstractSolver):
@@ -45,33 +54,24 @@ class ChunkedIfForgetful(AbstractSolver):
 
     def run(self, window, max_steps, loop):
         del max_steps, loop
-        pays = _of_batch(self._forgets(window), MANY)
-        swept = self.chunked.run_where(pays, window, SWEEPS)
+        swept = self.chunked.run_where(self._pays(window), window, SWEEPS)
         return _in_turn_unless(_of_batch(swept.verdict.accepted), window, swept)
 
-    def _forgets(self, window: Window) -> Bool[Array, ""]:
-        """Whether the repair of a chunk is likely to end early, as seen on the first chunk.
+    def _pays(self, window: Window) -> Bool[Array, ""]:
+        """Whether the repairs of chunks are likely to end early.
 
-        A warmed up start is compared with the state that is right. Where w steps leave the part δ
-        of a difference, w log(eps) / log(δ) steps leave eps of it.
+        It is asked of the first chunk, where the right states are known after few steps, then of
+        chunks from everywhere.
         """
-        first = self.chunked.size - WARM_UP
-        step = window.recurrence.step
-
-        def turn(s: Array, x: PyTree) -> tuple[Array, None]:
-            return step(s, x), None
-
-        def turn_both(pair: Array, x: PyTree) -> tuple[Array, None]:
-            return jax.vmap(step, (0, None))(pair, x), None
-
-        before = jax.lax.scan(turn, window.s0, steps_from(window.inputs, 0, first), first)[0]
-        pair = jnp.stack([before, window.guess[first - 1]])
-        end = steps_from(window.inputs, first, WARM_UP)
-        right, warmed_up = jax.lax.scan(turn_both, pair, end, WARM_UP)[0]
-        left = worst(jnp.abs(right - warmed_up)) / worst(jnp.abs(pair[0] - pair[1]))
-        depth = WARM_UP * jnp.log(jnp.finfo(right.dtype).eps) / jnp.log(left)
-        is_early = depth <= WARM_UP + DEEPEST_REPAIR * self.chunked.size
-        return (left == 0) | ((left < 1) & is_early)
+        size = self.chunked.size
+        right = last_start(window, size)
+        starts = jnp.stack([right, window.s0])
+        few = jnp.arange(TRIED - 1, math.ceil(len(window.guess) / size), TRIED)
+        pays = jnp.asarray(True)
+        for chunks in (jnp.zeros(1, int), few):
+            number = steps_to_forget(window, size, chunks, starts, pays)
+            pays = _of_batch(number <= WARM_UP + DEEPEST_REPAIR * size, MANY)
+        return pays
 
     def has_tolerance(self) -> bool:
         """Whether the user says how large a residual may be."""
@@ -89,33 +89,70 @@ class ChunkedIfForgetful(AbstractSolver):
 def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> Iterate:
     """What a sweep found where that is right, else the states of one step after another.
 
-    They are written over those of the sweep, block by block: inputs are projected all at once then,
-    and stay in the cache until the steps that take them. No block is taken where all is right; a
-    branch would copy all states.
+    They are written over those of the sweep. No step is taken where all is right; a branch would
+    copy all states.
     """
-    length = len(swept.states)
-    size = min(BLOCK, length)
+    states = varying_over(axes_of(window), swept.states)
+    states, are_finite = _take_steps(right, window, states)
+    num_finite = only_if(
+        ~are_finite,
+        lambda states: count_finite(states, window.valid_length),
+        states,
+        jnp.full_like(swept.num_steps, len(states)),
+    )
+    zeros = jnp.zeros_like(swept.verdict.residual), jnp.zeros_like(swept.num_steps)
+    taken = stepped(window, states, num_finite, *zeros, swept.trace)
+    swept = eqx.tree_at(lambda iterate: iterate.states, swept, states)
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(right, a, b), swept, taken)
 
-    def step(s: Array, z: PyTree) -> tuple[Array, Array]:
-        s = window.recurrence.projected_step(s, z)
-        return s, s
 
-    def take(number: Int[Array, ""], states: Float[Array, "T D"]) -> Float[Array, "T D"]:
+def _take_steps(
+    right: Bool[Array, ""], window: Window, states: Float[Array, "T D"]
+) -> tuple[Float[Array, "T D"], Bool[Array, ""]]:
+    """The states of one step after another, unless all are right, and whether they are finite.
+
+    Where projecting inputs is worth it, those of a block are projected all at once, and stay in the
+    cache until the steps that take them.
+    """
+    length, recurrence = len(states), window.recurrence
+    if _is_worth_projecting(window):
+        size, prepare, step = min(BLOCK, length), recurrence.project_all, recurrence.projected_step
+    else:
+        size, prepare, step = length, lambda inputs: inputs, recurrence.step
+
+    def take(number: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        states, zeros = carry
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
+        inputs = prepare(steps_from(window.inputs, start, size))
+
+        def turn(i: Int[Array, ""], now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            s, states, zeros = now
+            s = step(s, step_at(inputs, i))
+            return s, write(states, s, start + i, axis=0), zeros + 0 * s
+
         before = state_before(start, window.s0, states)
-        inputs = window.recurrence.project_all(steps_from(window.inputs, start, size))
-        new = jax.lax.scan(step, before, inputs, size)[1]
-        return jax.lax.dynamic_update_slice_in_dim(states, new, start, 0)
+        return jax.lax.fori_loop(0, size, turn, (before, states, zeros))[1:]
 
     num_blocks = math.ceil(length / size)
     first = jnp.where(right, num_blocks, 0)
-    states = varying_over(axes_of(window), swept.states)
-    states = jax.lax.fori_loop(first, num_blocks, take, states)
-    residual, num_steps = jnp.zeros_like(swept.verdict.residual), jnp.zeros_like(swept.num_steps)
-    taken = stepped(window, states, residual, num_steps, swept.trace)
-    swept = eqx.tree_at(lambda iterate: iterate.states, swept, states)
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(right, a, b), swept, taken)
+    # Stays 0 until a state is infinite or NaN. A test of all states afterwards takes longer.
+    zeros = varying_over(axes_of(states), jnp.zeros_like(window.s0))
+    states, zeros = jax.lax.fori_loop(first, num_blocks, take, (states, zeros))
+    return states, jnp.all(zeros == 0)
+
+
+def _is_worth_projecting(window: Window) -> bool:
+    """Whether steps that see projected inputs are faster by more than projecting them takes.
+
+    A step waits for the one before it, and a CPU works on the input meanwhile. It has no time for
+    that where the weights are many, or rows do not fill its vectors.
+    """
+    weights = [leaf for leaf in jax.tree.leaves(window.recurrence.project) if eqx.is_array(leaf)]
+    inputs = jax.tree.leaves(window.inputs)
+    num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in weights)
+    fills_vectors = all(leaf.shape[-1] % LANES == 0 for leaf in inputs if leaf.ndim > 1)
+    return bool(weights) and (num_bytes > HIDDEN_BYTES or not fills_vectors)
 
 
 def solver_of(options: Any, length: int) -> AbstractSolver:
@@ -126,10 +163,19 @@ def solver_of(options: Any, length: int) -> AbstractSolver:
     """
     if options.chunk != "auto":
         return in_chunks(options.solver, options.chunk, length)
-    size = max(SHORTEST_CHUNK, math.ceil(length / NUM_CHUNKS))
+    size = max(SHORTEST_CHUNK, math.ceil(length / _num_chunks(length)))
     if platform() != "cpu" or 2 * size > length or not _is_left_open(options):
         return options.solver
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
+
+
+def _num_chunks(length: int) -> int:
+    """About `NUM_CHUNKS`: a number that divides T if there is one, so that no input is padded.
+
+    Padding copies all inputs, and the states once more.
+    """
+    near = (NUM_CHUNKS + change for change in (0, 32, 16, -16, -32))
+    return next((number for number in near if length % number == 0), NUM_CHUNKS)
 
 
 def _is_left_open(options: Any) -> bool:

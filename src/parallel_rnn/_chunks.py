@@ -37,7 +37,7 @@ from ._linear_scan import keep_where, linear_scan_or_default, platform
 from ._matrices import structure_of
 from ._methods import AbstractNewton
 from ._solution import RESULTS
-from ._solver import AbstractSolver, Sequential, Window
+from ._solver import AbstractSolver, Sequential, Window, count_finite
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
 
@@ -52,19 +52,33 @@ class Chunked(AbstractSolver):
     size: int = eqx.field(static=True)
 
     def run(self, window, max_steps, loop):
-        return self._run(_arranged(window, self.size, self.size), max_steps, loop)
+        def is_worth(now: _Progress) -> Bool[Array, ""]:
+            return now.num_sweeps < max_steps
+
+        return self._run(arranged(window, self.size, self.size), is_worth, loop)
 
     def run_where(self, wanted: Bool[Array, ""], window: Window, max_steps: int) -> Iterate:
-        """`run`, where it is wanted. No step is taken elsewhere, and the verdict knows of none."""
-        work = _arranged(window, self.size, jnp.where(wanted, self.size, 0))
-        return self._run(work, max_steps, Loop(max_steps))
+        """`run`, where it is wanted. No step is taken elsewhere, and the verdict knows of none.
 
-    def _run(self, work: "_Work", max_steps: Array | int, loop: Loop) -> Iterate:
+        A further sweep is made only where all chunks are joined, and no more than their errors in
+        one direction are to be mended.
+        """
+
+        def is_worth(now: _Progress) -> Bool[Array, ""]:
+            return now.are_joined & (now.num_sweeps < max_steps)
+
+        work = arranged(window, self.size, jnp.where(wanted, self.size, 0))
+        return self._run(work, is_worth, Loop(max_steps))
+
+    def _run(
+        self, work: "_Work", is_worth: Callable[["_Progress"], Bool[Array, ""]], loop: Loop
+    ) -> Iterate:
+        """Sweeps until the states are accepted, while a further one is worth its time."""
         rule = self.solver.acceptance(work.window, self.size)
 
         def goes_on(n: Int[Array, ""], now: _Progress) -> Bool[Array, ""]:
             del n
-            return ~now.done & (now.num_sweeps < max_steps)
+            return ~now.done & is_worth(now)
 
         def turn(
             n: Int[Array, ""], states: Array, now: _Progress, active: Bool[Array, ""]
@@ -129,13 +143,15 @@ def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> Abstrac
 class _Progress(eqx.Module):
     """What a sweep and the repair after it have come to.
 
-    `starts` are those of the next sweep. `num_finite` steps lead to a finite state.
+    `starts` are those of the next sweep. `num_finite` steps lead to a finite state. Chunks
+    `are_joined` where each repair came to states that fit.
     """
 
     starts: Float[Array, "K D"]
     verdict: Verdict
     num_finite: Int[Array, ""]
     done: Bool[Array, ""]
+    are_joined: Bool[Array, ""]
     num_sweeps: Int[Array, ""]
     trace: PyTree
 
@@ -319,23 +335,14 @@ class _Work(eqx.Module):
 
     def num_finite(self, states: Array) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
-        everything = jnp.all(jnp.isfinite(states))  # in a tenth of the time
-
-        def count(states: Array) -> Int[Array, ""]:
-            return count_leading(self._finite(states))
-
-        return only_if(~everything, count, states, jnp.asarray(self.length))
-
-    def _finite(self, states: Array) -> Bool[Array, " T"]:
-        finite = jnp.all(jnp.isfinite(states), axis=2).reshape(-1)[: self.length]
-        return finite | (jnp.arange(self.length) >= self.window.valid_length)
+        return count_finite(self.in_order(states), self.window.valid_length)
 
     def in_order(self, states: Array) -> Float[Array, "T D"]:
         """All states, one step after another."""
         return states.reshape(-1, self.window.s0.size)[: self.length]
 
 
-def _arranged(window: Window, size: int, end: Int[Array, ""] | int) -> _Work:
+def arranged(window: Window, size: int, end: Int[Array, ""] | int) -> _Work:
     """A window, cut into chunks.
 
     Its inputs are projected step by step: all chunks together make it a product of matrices, and
@@ -392,12 +399,13 @@ def _repaired(
     states, (_, is_open, errors) = while_writing(goes_on, turn, states, carry)
     verdict = rule.verdict(errors)
     num_chunks = jnp.minimum(verdict.num_verified, count_leading(~is_open))
-    num_finite = work.num_finite(states)
+    are_joined = ~jnp.any(is_open)
+    num_finite = only_if(jnp.asarray(work.end > 0), work.num_finite, states, jnp.zeros((), int))
     # The chunk that follows the right ones has the states that follow from them.
     hopeless = num_finite < jnp.minimum((num_chunks + 1) * work.size, work.length)
     verdict = dataclasses.replace(
         verdict,
-        accepted=verdict.accepted & ~jnp.any(is_open),
+        accepted=verdict.accepted & are_joined,
         num_verified=jnp.minimum(num_chunks * work.size, work.length),
     )
     return states, _Progress(
@@ -405,6 +413,7 @@ def _repaired(
         verdict=verdict,
         num_finite=num_finite,
         done=verdict.accepted | hopeless | (work.end == 0),
+        are_joined=are_joined,
         num_sweeps=num_sweeps,
         trace=loop.write(trace, num_sweeps, work.in_order(states), verdict.residual),
     )

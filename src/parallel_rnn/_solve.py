@@ -7,8 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._acceptance import only_if
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
 from ._auto_chunks import ChunkedIfForgetful, solver_of
 from ._check import (
@@ -230,8 +231,8 @@ def _solve(
     # The adjoint linearises around states that are finite; here their derivatives are made 0 too.
     states = _without_padding(states, valid_length)
     states = in_scan_order(states, options.reverse, valid_length)
-    finite = jnp.array([jnp.all(jnp.isfinite(a)) for a in _inexact_leaves((s0, xs))])
-    bad_input = (found.result == RESULTS.nonfinite_state) & ~jnp.all(finite)
+    failed = found.result == RESULTS.nonfinite_state
+    bad_input = only_if(failed, _some_not_finite, (s0, xs), jnp.asarray(False))
     return Solution(
         value=jax.vmap(unravel)(states),
         result=RESULTS.where(bad_input, RESULTS.nonfinite_input, found.result),
@@ -291,8 +292,9 @@ def one_input(xs: Inputs) -> PyTree:
     return jax.tree.map(one, xs)
 
 
-def _inexact_leaves(tree: PyTree) -> list[Array]:
-    return jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+def _some_not_finite(tree: PyTree) -> Bool[Array, ""]:
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    return ~jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 def _flat_guess(guess: Any, s0: Array, length: int) -> Array | None:

@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import AbstractAcceptance, Tolerance, accumulation_dtype, unknown_verdict
+from ._acceptance import (
+    AbstractAcceptance,
+    Tolerance,
+    accumulation_dtype,
+    only_if,
+    unknown_verdict,
+)
 from ._finite import count_leading
 from ._flat import FlatRecurrence
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
@@ -90,7 +96,8 @@ class Sequential(AbstractSolver):
         zero = jnp.zeros((), int)
         residual = jnp.zeros((), accumulation_dtype(states.dtype))
         trace = loop.write(loop.empty_trace(states), zero, states, residual)
-        return stepped(window, states, residual, zero, trace)
+        num_finite = count_finite(states, window.valid_length)
+        return stepped(window, states, num_finite, residual, zero, trace)
 
     def finish(self, window: Window, reached: Iterate) -> Iterate:
         """Take the steps behind the verified states of an iterate one after another."""
@@ -108,7 +115,8 @@ class Sequential(AbstractSolver):
         states = jax.lax.scan(step, window.s0, elements)[1]
         # These steps have no residual, and that of the verified ones is within the tolerance.
         residual = jnp.minimum(reached.verdict.residual, 1)
-        return stepped(window, states, residual, reached.num_steps, reached.trace)
+        num_finite = count_finite(states, window.valid_length)
+        return stepped(window, states, num_finite, residual, reached.num_steps, reached.trace)
 
     def default_max_steps(self, window):
         del window
@@ -120,16 +128,19 @@ class Sequential(AbstractSolver):
 
 
 def stepped(
-    window: Window, states: Array, residual: Array, num_steps: Array, trace: PyTree
+    window: Window,
+    states: Array,
+    num_finite: Array,
+    residual: Array,
+    num_steps: Array,
+    trace: PyTree,
 ) -> Iterate:
     """The outcome of steps taken one after another: right up to the first that is not finite."""
-    finite = jnp.all(jnp.isfinite(states), axis=1)
-    finite = finite | (jnp.arange(len(states)) >= window.valid_length)
-    ok = jnp.all(finite)
+    ok = num_finite == len(states)
     verdict = dataclasses.replace(
         unknown_verdict(states),
         accepted=ok,
-        num_verified=count_leading(finite),
+        num_verified=num_finite,
         residual=jnp.where(ok, residual, jnp.inf),
         sum=window.sum_before,
     )
@@ -141,6 +152,17 @@ def stepped(
         verdict=verdict,
         trace=trace,
     )
+
+
+def count_finite(states: Float[Array, "T D"], valid_length: Int[Array, ""]) -> Int[Array, ""]:
+    """How many states are finite before the first that is not; T if only padding is not."""
+
+    def count(states: Array) -> Int[Array, ""]:
+        finite = jnp.all(jnp.isfinite(states), axis=1)
+        return count_leading(finite | (jnp.arange(len(states)) >= valid_length))
+
+    everything = jnp.all(jnp.isfinite(states))  # in a tenth of the time
+    return only_if(~everything, count, states, jnp.asarray(len(states)))
 
 
 class AbstractIterative(AbstractSolver):

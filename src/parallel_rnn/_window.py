@@ -208,3 +208,8 @@ def state_before(
 def steps_from(tree: PyTree, start: Array | int, size: int) -> PyTree:
     """The `size` steps that begin with step `start`."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree)
+
+
+def step_at(tree: PyTree, t: Int[Array, ""]) -> PyTree:
+    """Step t of arrays that hold all steps."""
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, keepdims=False), tree)
