@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ._chunks import check_joined, in_chunks
 from ._finite import worst
-from ._flat import FlatRecurrence, closed
+from ._flat import FlatRecurrence
 from ._iterate import Loop, shift
 from ._linear_scan import (
     AbstractLinearScan,
@@ -35,6 +35,7 @@ from ._linear_scan import (
 from ._matrices import structure_of
 from ._methods import DEER, QuasiDEER
 from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
+from ._program import closed
 from ._renamed import takes_old_name
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential

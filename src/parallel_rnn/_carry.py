@@ -15,7 +15,8 @@ from jax.interpreters import partial_eval
 from jaxtyping import PyTree
 
 from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
-from ._flat import closed, with_arrays
+from ._flat import with_arrays
+from ._program import closed
 
 # The part of a carry that a leaf belongs to.
 Kind: TypeAlias = Literal["state", "counter", "constant"]

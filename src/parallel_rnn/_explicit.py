@@ -13,7 +13,7 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from ._flat import closed
+from ._program import closed
 from ._static import unwrapped
 from ._types import Inputs, State
 

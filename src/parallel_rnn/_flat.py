@@ -6,11 +6,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import eval_jaxpr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._linear_scan import platform
+from ._program import closed
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
 from ._values import is_number
 
@@ -118,35 +118,6 @@ def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], Sta
     parts = (jax.tree.map(jnp.real, state), jax.tree.map(imaginary, state))
     vector, unravel = ravel_pytree(parts)
     return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
-
-
-class Program(eqx.Module):
-    """A function as a program, with the arrays that it closed over, so that gradients reach them.
-
-    `equinox.filter_closure_convert` does the same, but refuses arguments that vary over other axes
-    of a mesh than the examples, as they may under `jax.shard_map`.
-    """
-
-    program: Any = eqx.field(static=True)
-    arrays: list[Any]
-    outputs: Any = eqx.field(static=True)
-
-    def __call__(self, *args: Any) -> Any:
-        leaves = eval_jaxpr(self.program, self.arrays, *jax.tree.leaves(args))
-        return jax.tree.unflatten(self.outputs, leaves)
-
-
-def closed(fn: Callable, *examples: Any) -> Program:
-    """The function as a program for arguments of these shapes, with the arrays it refers to.
-
-    Its products have the precision of their type, where the user has chosen no other. A GPU would
-    multiply float32 with the ten bits of TF32, and a step that answers a small change with jumps
-    lets an iteration converge one step at a time.
-    """
-    chosen = jax.config.jax_default_matmul_precision
-    with jax.default_matmul_precision("highest" if chosen is None else chosen):
-        program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
-    return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 
 def with_arrays(state: PyTree, dtype: Any) -> PyTree:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PyTree
 
-from ._flat import Program, closed
+from ._program import Program, closed
 from ._varying import axes_of, varying_over
 
 Carry = TypeVar("Carry")
