@@ -66,7 +66,8 @@ class ChunkedIfForgetful(AbstractSolver):
         size = self.chunked.size
         right = last_start(window, size)
         starts = jnp.stack([right, window.s0])
-        few = jnp.arange(TRIED - 1, math.ceil(len(window.guess) / size), TRIED)
+        num_chunks = math.ceil(len(window.guess) / size)
+        few = jnp.arange(min(TRIED, num_chunks) - 1, num_chunks, TRIED)
         pays = jnp.asarray(True)
         for chunks in (jnp.zeros(1, int), few):
             number = steps_to_forget(window, size, chunks, starts, pays)

@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
 from ._flat import with_arrays
-from ._program import closed
+from ._program import Program, closed
 
 # The part of a carry that a leaf belongs to.
 Kind: TypeAlias = Literal["state", "counter", "constant"]
@@ -29,7 +29,7 @@ class Body(eqx.Module):
     carry, with the types that all others have. `kinds` says for each leaf which part it is of.
     """
 
-    program: Callable
+    program: Program
     init: PyTree
     kinds: PyTree = eqx.field(static=True)
 
@@ -51,8 +51,11 @@ class Body(eqx.Module):
         counters, x = inputs
         return self.part("state", self.step(state, counters, x=x)[0])
 
-    def output(self, state: PyTree, counters: PyTree, x: PyTree) -> PyTree:
-        return self.step(state, counters, x=x)[1]
+    def output(self, new: PyTree, state: PyTree, counters: PyTree, x: PyTree) -> PyTree:
+        """What a step from `state` to the state `new` puts out. The step is not taken again."""
+        carry = eqx.combine(state, counters, self.init)
+        known = jax.tree.structure(self.kinds).flatten_up_to(new)
+        return jax.tree.map(jnp.asarray, self.program.completed(known, carry, x)[1])
 
 
 def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:

@@ -37,7 +37,7 @@ def steps_to_forget(
     - `starts`: the two states. Each chunk starts from them.
     """
     dtype, num_chunks = starts.dtype, len(chunks)
-    steps = chunks[:, None] * size + jnp.arange(size - WARM_UP, size)
+    steps = chunks[:, None] * size + jnp.arange(size - WARM_UP, size)[None, :]
     steps = jnp.tile(steps.reshape(-1), 2)
     num_steps = len(steps)
     tried = dataclasses.replace(
@@ -64,7 +64,7 @@ def steps_to_forget(
 def _apart(
     one: Float[Array, "n W D"], other: Float[Array, "n W D"], step: int, scale: Float[Array, " D"]
 ) -> Float[Array, " n"]:
-    return worst(jnp.abs(one[:, step] - other[:, step]) / scale, axis=1)
+    return worst(jnp.abs(one[:, step] - other[:, step]) / scale[None, :], axis=1)
 
 
 def last_start(window: Window, size: int) -> Float[Array, " D"]:

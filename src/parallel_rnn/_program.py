@@ -1,11 +1,12 @@
 """Functions as programs that hold the arrays they refer to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 from jax.core import eval_jaxpr
+from jax.extend.core import Literal
 
 
 class Program(eqx.Module):
@@ -23,6 +24,19 @@ class Program(eqx.Module):
         leaves = eval_jaxpr(self.program, self.arrays, *jax.tree.leaves(args))
         return jax.tree.unflatten(self.outputs, leaves)
 
+    def completed(self, known: Sequence[Any], *args: Any) -> Any:
+        """What the function returns, of which some leaves are known.
+
+        Nothing is computed that only they depend on.
+
+        **Arguments:**
+
+        - `known`: the first leaves of what it returns, with `None` in place of those to compute.
+        """
+        known = [*known, *[None] * (self.outputs.num_leaves - len(known))]
+        found = _completed(self.program, self.arrays, jax.tree.leaves(args), known)
+        return jax.tree.unflatten(self.outputs, found)
+
 
 def closed(fn: Callable, *examples: Any) -> Program:
     """The function as a program for arguments of these shapes, with the arrays it refers to.
@@ -35,3 +49,41 @@ def closed(fn: Callable, *examples: Any) -> Program:
     with jax.default_matmul_precision("highest" if chosen is None else chosen):
         program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+
+
+def _completed(
+    program: Any, constants: Sequence[Any], inputs: Sequence[Any], known: Sequence[Any]
+) -> list[Any]:
+    """All outputs of a program, those that are not `None` as they are."""
+    values = dict(zip(program.constvars, constants, strict=True))
+    values |= zip(program.invars, inputs, strict=True)
+
+    def of(atom: Any) -> Any:
+        return atom.val if isinstance(atom, Literal) else values.get(atom)
+
+    for atom, value in zip(program.outvars, known, strict=True):
+        if value is not None and of(atom) is None:
+            values[atom] = value
+    for equation in _needed(program, values):
+        found = [of(atom) for atom in equation.outvars]
+        if equation.primitive.name == "jit" and any(value is not None for value in found):
+            inner, arguments = equation.params["jaxpr"], map(of, equation.invars)
+            found = _completed(inner.jaxpr, inner.consts, [*arguments], found)
+        else:
+            used = [atom for atom in equation.invars if not isinstance(atom, Literal)]
+            parts: Any = dict(invars=used, outvars=equation.outvars, eqns=[equation])
+            found = eval_jaxpr(program.replace(constvars=[], **parts), [], *map(of, used))
+        for atom, value in zip(equation.outvars, found, strict=True):
+            values.setdefault(atom, value)
+    return [of(atom) for atom in program.outvars]
+
+
+def _needed(program: Any, values: dict[Any, Any]) -> list[Any]:
+    """The equations that the outputs depend on, behind what has a value."""
+    wanted = {atom for atom in program.outvars if not isinstance(atom, Literal)}
+    needed = []
+    for equation in reversed(program.eqns):
+        if any(atom in wanted and atom not in values for atom in equation.outvars):
+            needed.append(equation)
+            wanted |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
+    return needed[::-1]

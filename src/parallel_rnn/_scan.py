@@ -141,5 +141,5 @@ def _solve_carries(f, init, xs, length, unroll, split_transpose, options) -> Sol
     states = jax.tree.map(lambda s0, s: jnp.concatenate([s0[None], s]), state, left)
     last = jax.tree.map(lambda s: s[-1], states)
     before = in_scan_order(jax.tree.map(lambda s: s[:-1], states), options.reverse, None)
-    outputs = jax.vmap(body.output, axis_size=length)(before, counters, xs)
+    outputs = jax.vmap(body.output, axis_size=length)(solution.value, before, counters, xs)
     return dataclasses.replace(solution, value=(eqx.combine(last, last_counters), outputs))
