@@ -12,10 +12,9 @@ adjoints differ in how they solve these two linear recurrences.
 """
 
 import abc
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -32,18 +31,17 @@ from ._linear_scan import (
     check_linear_scan,
     linear_scan_or_default,
 )
-from ._matrices import structure_of
+from ._linearised import LinearisedSteps, LinearRecurrence, by_windows, from_the_end, in_turn
 from ._methods import DEER, QuasiDEER
 from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
 from ._program import closed
 from ._renamed import takes_old_name
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential
-from ._transition import Diagonal
 from ._types import Inputs
 from ._values import check_count, check_kind, check_window
 from ._varying import in_shard_map
-from ._window import Sequence, solve_windows, steps_from, window_length
+from ._window import Sequence, solve_windows, window_length
 
 # run(fixed) -> (states, anything else)
 Run = Callable[..., tuple[Array, PyTree]]
@@ -87,19 +85,6 @@ class AbstractImplicit(AbstractAdjoint):
         arrays, rest = eqx.partition(fixed, eqx.is_inexact_array)
         fixed = eqx.combine(jax.lax.stop_gradient(arrays), rest)
         return _implicit(recurrence, s0, xs, fixed, run=run, adjoint=self)
-
-
-class LinearRecurrence(NamedTuple):
-    """A linear recurrence of the derivatives, as `jax.lax.custom_linear_solve` takes it.
-
-    - `residual`: ds -> ds_t - J_t ds_{t-1}.
-    - `forward`: (ignored, db) -> ds, of which the residual is db.
-    - `backward`: (ignored, c) -> w, the same for the transpose.
-    """
-
-    residual: Callable[[Array], Array]
-    forward: Callable[[Any, Array], Array]
-    backward: Callable[[Any, Array], Array]
 
 
 @eqx.filter_custom_jvp
@@ -147,52 +132,6 @@ def _as_one(solve: Callable[[Any, Array], Array]) -> Callable[[Any, Array], Arra
     return lambda _, source: jax.jit(partial(solve, None))(source)
 
 
-class LinearisedSteps(eqx.Module):
-    """The steps of the solution, with products with their exact Jacobians J_t."""
-
-    recurrence: FlatRecurrence
-    previous: Float[Array, "T D"]
-    xs: Inputs
-
-    def jvp(self, s: Array, x: Any, ds: Array) -> Array:
-        """J ds at one step."""
-        return jax.jvp(lambda s: self.recurrence.step(s, x), (s,), (ds,))[1]
-
-    def vjp(self, s: Array, x: Any, w: Array) -> Array:
-        """J' w at one step."""
-        return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1](w)[0]
-
-    def values(self, previous: Float[Array, "T D"]) -> Float[Array, "T D"]:
-        """f of all steps, from other states before them."""
-        return jax.vmap(self.recurrence.step)(previous, self.xs)
-
-    def residual(self, ds: Float[Array, "T D"]) -> Float[Array, "T D"]:
-        """ds_t - J_t ds_{t-1} for all t."""
-        before = shift(jnp.zeros_like(ds[0]), ds)
-        # Not `vmap` of `jvp`: that puts a `stop_gradient`, which JAX cannot transpose, on the
-        # tangents of a `lax.cond`.
-        return ds - jax.jvp(self.values, (self.previous,), (before,))[1]
-
-    def jacobian(self, s: Array, x: Any) -> Array:
-        """J at one step."""
-        return jax.jacfwd(self.recurrence.step)(s, x)
-
-    def transposed_jacobian(self, s: Array, x: Any) -> Array:
-        """J' at one step."""
-        return self.jacobian(s, x).T
-
-    def diagonals(self) -> Float[Array, "T D"]:
-        """The diagonals of J_t for all t, in memory in proportion to T D."""
-        inputs = self.recurrence.project_all(self.xs)
-        zero = jnp.zeros((), int)
-        return Diagonal().linearise(self.recurrence, self.previous, inputs, zero)[1]
-
-    def diagonal(self, s: Array, x: Any) -> Array:
-        """That of one step."""
-        one = jax.tree.map(lambda leaf: leaf[None], (s, x))
-        return LinearisedSteps(self.recurrence, *one).diagonals()[0]
-
-
 @takes_old_name("recurrence", "linear_scan")
 class ImplicitAdjoint(AbstractImplicit):
     """Exact derivatives in forward and reverse mode, of any order.
@@ -220,18 +159,18 @@ class ImplicitAdjoint(AbstractImplicit):
     def linear_recurrence(self, steps):
         linear_scan = linear_scan_or_default(self.linear_scan)
         if isinstance(linear_scan, SequentialScan):
-            return _in_turn(steps)
+            return in_turn(steps)
         length, size = steps.previous.shape
         # DEER's transitions are the same Jacobians.
         window = window_length(self.window, DEER(), length, size, steps.previous.dtype.itemsize)
         inputs = (steps.previous, steps.xs)
 
         def forward(_, db):
-            return _by_windows(linear_scan, window, steps.jacobian, inputs, db)
+            return by_windows(linear_scan, window, steps.jacobian, inputs, db)
 
         def backward(_, c):
-            solve = partial(_by_windows, linear_scan, window, steps.transposed_jacobian)
-            return _from_the_end(solve, inputs, c)
+            solve = partial(by_windows, linear_scan, window, steps.transposed_jacobian)
+            return from_the_end(solve, inputs, c)
 
         return LinearRecurrence(steps.residual, forward, backward)
 
@@ -276,7 +215,7 @@ class IteratedAdjoint(AbstractImplicit):
             return self._solve(steps.jvp, diagonal, inputs, db)
 
         def backward(_, c):
-            return _from_the_end(partial(self._solve, steps.vjp, diagonal), inputs, c)
+            return from_the_end(partial(self._solve, steps.vjp, diagonal), inputs, c)
 
         return LinearRecurrence(steps.residual, forward, backward)
 
@@ -394,68 +333,3 @@ def adjoint_for(
 
     both = has_forward_mode(values, arrays) and has_reverse_mode(values, arrays)
     return adjoint if both else UnrolledAdjoint()
-
-
-def _in_turn(steps: LinearisedSteps) -> LinearRecurrence:
-    """One step's JVP or VJP after another; no Jacobian is formed."""
-
-    def forward(_, db):
-        def body(ds, element):
-            s, x, db_t = element
-            ds = steps.jvp(s, x, ds) + db_t
-            return ds, ds
-
-        return jax.lax.scan(body, jnp.zeros_like(db[0]), (steps.previous, steps.xs, db))[1]
-
-    def backward(_, c):
-        def body(from_later, element):
-            s, x, c_t = element
-            w = c_t + from_later
-            return steps.vjp(s, x, w), w
-
-        elements = (steps.previous, steps.xs, c)
-        return jax.lax.scan(body, jnp.zeros_like(c[0]), elements, reverse=True)[1]
-
-    return LinearRecurrence(steps.residual, forward, backward)
-
-
-def _from_the_end(
-    solve: Callable[[PyTree, Array], Array], inputs: PyTree, c: Float[Array, "T D"]
-) -> Float[Array, "T D"]:
-    """All w_t of the transpose w_t = c_t + J_{t+1}' w_{t+1}, by a solver that runs forwards.
-
-    Read from its end it is a recurrence like the others, with the inputs of step t + 1. The step
-    after the last does not exist, and w starts from 0, so any entry will do there.
-    """
-    later = jax.tree.map(lambda leaf: jnp.flip(jnp.roll(leaf, -1, axis=0), axis=0), inputs)
-    return jnp.flip(solve(later, jnp.flip(c, axis=0)), axis=0)
-
-
-def _by_windows(
-    linear_scan: AbstractLinearScan,
-    window: int,
-    matrix: Callable[..., Array],
-    inputs: PyTree,
-    source: Float[Array, "T D"],
-) -> Float[Array, "T D"]:
-    """All w_t of w_t = A_t w_{t-1} + source_t, with A_t = matrix(*inputs_t).
-
-    Only the A_t of one window are held at a time. The last window reaches back over steps that
-    are already solved when T is no multiple of the window.
-    """
-    matrices = jax.vmap(matrix)
-    length = len(source)
-    if window == length:
-        return linear_scan(matrices(*inputs), source)
-
-    def turn(so_far: Array, index: Array) -> tuple[Array, None]:
-        start = jnp.minimum(index * window, length - window)
-        now, b = steps_from((inputs, source), start, window)
-        A = matrices(*now)
-        arriving = structure_of(A, b).apply(A[0], so_far[jnp.maximum(start - 1, 0)])
-        # Nothing arrives at the first step, whose matrix need not be finite.
-        b = b.at[0].add(jnp.where(start == 0, 0, arriving))
-        return jax.lax.dynamic_update_slice_in_dim(so_far, linear_scan(A, b), start, 0), None
-
-    turns = jnp.arange(math.ceil(length / window))
-    return jax.lax.scan(turn, jnp.zeros_like(source), turns)[0]
