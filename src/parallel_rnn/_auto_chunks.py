@@ -35,7 +35,7 @@ MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
 # Every so manieth chunk is tried.
-TRIED = 4
+TRIED = 8
 # So many steps are taken one after another before the next inputs are projected.
 BLOCK = 1024
 # What a step reads of the weights of the input, in bytes, without being slower for it, if rows are

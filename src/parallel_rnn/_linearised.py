@@ -7,15 +7,20 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ._flat import FlatRecurrence
 from ._iterate import shift
 from ._linear_scan import AbstractLinearScan
 from ._matrices import structure_of
+from ._program import closed
 from ._transition import Diagonal
 from ._types import Inputs
-from ._window import steps_from
+from ._varying import axes_of, varying_over
+from ._window import step_at, steps_from
+
+# So many steps are linearised at once. What they save stays in the cache until it is used.
+BLOCK = 1024
 
 
 class LinearRecurrence(NamedTuple):
@@ -45,6 +50,20 @@ class LinearisedSteps(eqx.Module):
     def vjp(self, s: Array, x: Any, w: Array) -> Array:
         """J' w at one step."""
         return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1](w)[0]
+
+    def pullbacks(self, previous: Float[Array, "W D"], xs: Inputs) -> tuple[PyTree, PyTree]:
+        """The functions w -> J' w of these steps: what each has of its own, and what all have.
+
+        `equinox.combine` makes one step's function of its own part and the common one.
+        """
+
+        def pullback(s: Array, x: Any) -> Callable:
+            return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1]
+
+        program = closed(pullback, *jax.tree.map(lambda leaf: leaf[0], (previous, xs)))
+        is_own = program.depends()
+        axes = jax.tree.map(lambda own: 0 if own else None, is_own)
+        return eqx.partition(jax.vmap(program, out_axes=axes)(previous, xs), is_own)
 
     def values(self, previous: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """f of all steps, from other states before them."""
@@ -78,7 +97,11 @@ class LinearisedSteps(eqx.Module):
 
 
 def in_turn(steps: LinearisedSteps) -> LinearRecurrence:
-    """One step's JVP or VJP after another; no Jacobian is formed."""
+    """One step's JVP or VJP after another; no Jacobian is formed.
+
+    From the end, all that does not see w is computed for a block of steps at once. What they save
+    stays in the cache.
+    """
 
     def forward(_, db):
         def body(ds, element):
@@ -89,15 +112,36 @@ def in_turn(steps: LinearisedSteps) -> LinearRecurrence:
         return jax.lax.scan(body, jnp.zeros_like(db[0]), (steps.previous, steps.xs, db))[1]
 
     def backward(_, c):
-        def body(from_later, element):
-            s, x, c_t = element
-            w = c_t + from_later
-            return steps.vjp(s, x, w), w
+        length = len(c)
+        size = min(BLOCK, length)
 
-        elements = (steps.previous, steps.xs, c)
-        return jax.lax.scan(body, jnp.zeros_like(c[0]), elements, reverse=True)[1]
+        def take(number: Int[Array, ""], w: Float[Array, "T D"]) -> Float[Array, "T D"]:
+            # The last block, that of the first steps, reaches over steps that are taken already.
+            start = jnp.maximum(length - (number + 1) * size, 0)
+            end = start + size
+            after = step_at((steps.previous, steps.xs, w), jnp.minimum(end, length - 1))
+            from_later = jnp.where(end < length, steps.vjp(*after), 0)
+            block, c_block = steps_from(((steps.previous, steps.xs), c), start, size)
+            new = _in_turn_from_the_end(*steps.pullbacks(*block), c_block, from_later)
+            return jax.lax.dynamic_update_slice_in_dim(w, new, start, 0)
+
+        w = varying_over(axes_of((steps, c)), jnp.zeros_like(c))
+        return jax.lax.fori_loop(0, math.ceil(length / size), take, w)
 
     return LinearRecurrence(steps.residual, forward, backward)
+
+
+def _in_turn_from_the_end(
+    own: PyTree, common: PyTree, c: Float[Array, "W D"], from_later: Float[Array, " D"]
+) -> Float[Array, "W D"]:
+    """All w_t = c_t + J_{t+1}' w_{t+1}, with the pullbacks of the steps."""
+
+    def body(from_later: Array, element: tuple[PyTree, Array]) -> tuple[Array, Array]:
+        own_t, c_t = element
+        w = c_t + from_later
+        return eqx.combine(own_t, common)(w)[0], w
+
+    return jax.lax.scan(body, from_later, (own, c), reverse=True)[1]
 
 
 def from_the_end(

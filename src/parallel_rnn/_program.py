@@ -24,6 +24,15 @@ class Program(eqx.Module):
         leaves = eval_jaxpr(self.program, self.arrays, *jax.tree.leaves(args))
         return jax.tree.unflatten(self.outputs, leaves)
 
+    def depends(self) -> Any:
+        """For each leaf of what it returns, whether it depends on the arguments."""
+        varying = set(self.program.invars)
+        for equation in self.program.eqns:
+            if any(not isinstance(atom, Literal) and atom in varying for atom in equation.invars):
+                varying |= set(equation.outvars)
+        flags = [not isinstance(atom, Literal) and atom in varying for atom in self.program.outvars]
+        return jax.tree.unflatten(self.outputs, flags)
+
     def completed(self, known: Sequence[Any], *args: Any) -> Any:
         """What the function returns, of which some leaves are known.
 

@@ -48,8 +48,11 @@ RESET = 1 / 16
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
 # differences of large numbers, but where it jumps within δ the jump is no rounding.
 NEAR = 256
-# Leading steps are frozen, and chunks of steps joined, where they are within this part of both:
-# what follows must not find the drift used up. Where products of Jacobians grow, a rounding that is
+# Chunks of steps are joined where they fit within so many roundings. By less, orbits of 256 numbers
+# seldom come together: what rounding does to each of them keeps them apart.
+JOINED = 3
+# Leading steps are frozen where they are within this part of both: what follows must not find the
+# drift used up. Where products of Jacobians grow, a rounding that is
 # corrected near the start moves everything behind it. It is worth a measurement once so many more
 # steps seem to be.
 FROZEN = 1 / 2
@@ -82,8 +85,8 @@ class Rounding(AbstractAcceptance):
     - `floor_eps`: that of the coarsest type that f computes in.
     - `steps_before`, `sum_before`: how many steps of the sequence come before these, and the sum
       of their e: drift does not begin anew with every window.
-    - `stride`: how many steps lie between one row and the next. Where they are no neighbours, the
-      scale of a step does not look back.
+    - `stride`: how many steps lie between one row and the next, those between without a residual.
+      Where rows are no neighbours, the scale of a step does not look back.
     """
 
     linear_scan: AbstractLinearScan
@@ -184,7 +187,7 @@ class Rounding(AbstractAcceptance):
         # rounding, however f jumps.
         off = worst(jnp.abs(self._residuals(evidence)), axis=1)
         near = off <= NEAR * self.floor_eps * self._size(evidence).astype(off.dtype)
-        few = worst(jnp.abs(errors), axis=1) <= FROZEN * ROUNDINGS
+        few = worst(jnp.abs(errors), axis=1) <= JOINED
         return few & (near | ~evidence.counts)
 
     def verdict(self, errors):
@@ -205,7 +208,7 @@ class Rounding(AbstractAcceptance):
 
     def _sum_up(self, e: Float[Array, "T D"]) -> "_Measured":
         sums = self.sum_before[None] + self.linear_scan.sums(e)
-        t = self.steps_before + 1 + jnp.arange(len(e))
+        t = self.steps_before + 1 + self.stride * jnp.arange(len(e))
         roundings = worst(jnp.abs(e), axis=1)
         drift = worst(jnp.abs(sums), axis=1) / jnp.sqrt(t.astype(e.dtype))
 
