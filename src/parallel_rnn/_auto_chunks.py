@@ -164,13 +164,13 @@ def solver_of(options: Any, length: int) -> AbstractSolver:
     """
     if options.chunk != "auto":
         return in_chunks(options.solver, options.chunk, length)
-    size = max(SHORTEST_CHUNK, math.ceil(length / _num_chunks(length)))
+    size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     if platform() != "cpu" or 2 * size > length or not _is_left_open(options):
         return options.solver
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
 
 
-def _num_chunks(length: int) -> int:
+def num_chunks_of(length: int) -> int:
     """About `NUM_CHUNKS`: a number that divides T if there is one, so that no input is padded.
 
     Padding copies all inputs, and the states once more.

@@ -46,8 +46,9 @@ def scan(
 ) -> tuple[PyTree, PyTree]:
     """Like `jax.lax.scan(f, init, xs, length, reverse)`, with the carries found as `solve` does.
 
-    The carries are the states of the recurrence; all outputs are computed from them at once. As
-    `jax.lax.scan`, it is compiled once for a function object and the shapes.
+    The carries are the states of the recurrence; all outputs are computed from them at once, and no
+    step is taken again for that. As `jax.lax.scan`, it is compiled once for a function object and
+    the shapes.
 
     **Arguments:**
 

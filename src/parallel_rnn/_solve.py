@@ -95,7 +95,7 @@ def solve(
       windows then, and an iteration (`num_steps`, `max_steps`, `trace`) is a sweep over all
       chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation. `"auto"`
       is for a CPU, where no method on single steps is as fast as sequential evaluation: it tries
-      on the first chunk whether f forgets, and takes a sweep of chunks (or two) where it does and
+      on some steps whether f forgets, and takes a sweep of chunks (or two) where it does and
       one step after another where it does not (`num_steps` is 0). It leaves single steps where
       anything else is asked for (another solver than `QuasiDEER()`, a `window`, `max_steps`, a
       `guess`, a `trace`, `UnrolledAdjoint`), for short sequences and on a GPU.

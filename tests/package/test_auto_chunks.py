@@ -16,8 +16,17 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
-from parallel_rnn._auto_chunks import NUM_CHUNKS, SHORTEST_CHUNK, ChunkedIfForgetful, solver_of
-from parallel_rnn._solve import Options
+from parallel_rnn._auto_chunks import (
+    NUM_CHUNKS,
+    SHORTEST_CHUNK,
+    ChunkedIfForgetful,
+    num_chunks_of,
+    solver_of,
+)
+from parallel_rnn._flat import flatten_recurrence
+from parallel_rnn._forgetting import MET, steps_to_forget
+from parallel_rnn._solve import Options, one_input
+from parallel_rnn._solver import Window
 
 from recurrences import gru, largest_difference, reference
 
@@ -168,3 +177,52 @@ def test_how_long_chunks_are():
 def test_a_gpu_keeps_to_single_steps(monkeypatch):
     monkeypatch.setattr("parallel_rnn._auto_chunks.platform", lambda: "gpu")
     assert solver_of(Options(), LENGTH) == QuasiDEER()
+
+
+def whole(f, s0, xs):
+    """All steps as one window."""
+    length, zero = len(jax.tree.leaves(xs)[0]), jnp.zeros((), int)
+    recurrence = flatten_recurrence(f, s0, one_input(xs))
+    guess = jnp.broadcast_to(s0, (length, s0.size))
+    return Window(recurrence, s0, xs, guess, zero, jnp.asarray(length), zero, jnp.zeros_like(s0))
+
+
+def inferred(f, elements, chunks, starts=((0.0,), (1.0,))):
+    window = whole(f, jnp.zeros(1), elements)
+    return steps_to_forget(window, 500, jnp.asarray(chunks), jnp.asarray(starts), jnp.asarray(True))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.01, 0.003])
+def test_how_long_f_remembers_is_inferred(rate):
+    found = inferred(lambda s, x: s + rate * (x - s), jnp.zeros((2000, 1)), [0, 2])
+    # Numbers of states are relative to the largest, which is that after the first step.
+    wanted = jnp.log(MET * jnp.finfo(found.dtype).eps) / jnp.log(1 - rate)
+    assert abs(found / wanted - 1) < 0.02
+
+
+def test_the_slowest_chunk_and_the_slowest_number_count():
+    elements = first_steps(1000)
+    assert inferred(forgetful_at_first, elements, [0, 1]) < 50
+    assert inferred(forgetful_at_first, elements, [0, 1, 3]) > 5000
+
+    def one_is_slow(s, x):
+        return jnp.stack([0.1 * s[0] + x[0], 1e-6 * (0.999 * 1e6 * s[1] + x[0])])
+
+    window = whole(one_is_slow, jnp.zeros(2), jnp.ones((2000, 1)))
+    starts = jnp.asarray([[0.0, 0.0], [1.0, 1e-6]])
+    assert steps_to_forget(window, 500, jnp.asarray([1]), starts, jnp.asarray(True)) > 5000
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_what_does_not_come_nearer_is_never_forgotten(factor):
+    assert inferred(lambda s, x: factor * s + x, jnp.zeros((2000, 1)), [0]) == jnp.inf
+
+
+def test_equal_starts_tell_nothing():
+    elements = jnp.zeros((2000, 1))
+    assert inferred(lambda s, x: 0.5 * s + x, elements, [0], ((1.0,), (1.0,))) == jnp.inf
+
+
+@pytest.mark.parametrize(("length", "number"), [(131_072, 128), (100_000, 160), (100_003, 128)])
+def test_the_number_of_chunks_divides_where_it_can(length, number):
+    assert num_chunks_of(length) == number

@@ -321,3 +321,31 @@ def test_a_failure_is_raised():
         scan(f, 1.0, jnp.ones(20))
     with pytest.raises(RuntimeError, match="leaves the floating-point range"):
         jax.block_until_ready(jax.jit(lambda: scan(f, 1.0, jnp.ones(20)))())
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_an_output_that_follows_from_the_new_carry_takes_no_second_step(jitted):
+    """A step has one `sinh`; so a program that has no more of them for its outputs takes none."""
+
+    def with_output(output):
+        def body(carry, x):
+            h = jnp.sinh(0.5 * carry["h"] + x)
+            return {"h": h, "n": carry["n"] + 1}, output(h, carry)
+
+        return jax.jit(body) if jitted else body
+
+    init, xs = {"h": jnp.zeros(2), "n": 0}, jnp.linspace(0.0, 0.5, 40).reshape(20, 2)
+
+    def num_steps(body):
+        return str(jax.make_jaxpr(lambda init, xs: scan(body, init, xs))(init, xs)).count(" sinh ")
+
+    least = num_steps(with_output(lambda h, carry: None))
+    for output in (
+        lambda h, carry: h,
+        lambda h, carry: (jnp.sum(h * carry["h"]), carry["n"]),
+        lambda h, carry: {"h": h, "again": h},
+    ):
+        body = with_output(output)
+        assert num_steps(body) == least
+        assert largest_difference(scan(body, init, xs), jax.lax.scan(body, init, xs)) < 1e-14
+    assert num_steps(with_output(lambda h, carry: jnp.sinh(h))) > least
