@@ -112,7 +112,7 @@ assert off < 1e-4, "rounding does not add up where a trajectory forgets its star
 #
 # The state moves little in a step, so its Jacobian is near the identity, which is what `Picard`
 # takes for it: nothing to differentiate, but more iterations, and short windows only. `advise`
-# tries the methods on the first steps, the best with several windows. It does not try chunks.
+# tries chunks on all steps and the other methods on the first of them, while there is time.
 
 # %%
 advice = advise(f, s0, drive, seconds=SECONDS)
