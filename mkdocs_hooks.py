@@ -1,7 +1,8 @@
 """What the documentation needs beside MkDocs (mkdocs.yml names this file).
 
-Figures of the archives are drawn first, parts of pages follow from them, every example has a page,
-formulas become MathML, and public names links to where they are described.
+Figures of the archives are drawn first, parts of pages follow from them, every example has a page
+with its recorded output, formulas become MathML, and public names links to where they are
+described.
 """
 
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 from mkdocs.exceptions import Abort
 from mkdocs.structure.files import File
 
-from experiments.reporting.site import examples, formulas, names, parts, pictures, workflow
+from experiments.reporting.site import examples, formulas, names, outputs, parts, pictures, workflow
 
 ROOT = Path(__file__).resolve().parent
 
@@ -36,7 +37,11 @@ def on_config(config):
 
 def on_files(files, *, config):
     for script in examples.scripts(ROOT):
-        files.append(File.generated(config, examples.uri(script), content=examples.page(script)))
+        try:
+            content = examples.page(script)
+        except outputs.RecordError as error:
+            raise Abort(str(error)) from error
+        files.append(File.generated(config, examples.uri(script), content=content))
     for uri, path in pictures.files(ROOT):
         files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files

@@ -78,12 +78,12 @@ class Results:
 
     def device(self, name: str) -> str:
         """What the experiment ran on, in short."""
-        return _device(self._record(name)["device"])
+        return device_in_short(self._record(name)["device"])
 
     @property
     def devices(self) -> str:
         """What its experiments ran on, in short; "no device" where there are no results."""
-        names = dict.fromkeys(_device(record["device"]) for record in self.runs)
+        names = dict.fromkeys(device_in_short(record["device"]) for record in self.runs)
         return ", ".join(names) or "no device"
 
     def duration(self, name: str) -> float:
@@ -114,7 +114,8 @@ class Results:
         return records[0]
 
 
-def _device(device: dict[str, Any]) -> str:
+def device_in_short(device: dict[str, Any]) -> str:
+    """What readers call a device that a record describes."""
     if device["platform"] != "cpu":
         return device["kind"]
     return f"{device['processor']}, {device['cores']} cores"

@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, says all there is, and needs no network."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import parallel_rnn
 from experiments.catalogue import EXPERIMENTS, FIGURES, TABLES, targets
-from experiments.reporting.site import formulas, names, parts, workflow
+from experiments.reporting.site import examples, formulas, names, outputs, parts, record, workflow
 from parallel_rnn import cells
 from tests.clones import ROOT, environment, make_clone
 
@@ -57,7 +58,27 @@ EXAMPLE = """\
 # What it is.
 
 # %%
-print(1 < 2)
+def half(x):
+    '''A half.'''
+    return x / 2
+
+
+# %%
+import matplotlib.pyplot as plt
+
+from beside import LIMIT
+
+print(half(2) < LIMIT)  # the first line
+print("`a` <b>")
+plt.plot([1, 2])
+plt.gca().set(xlabel="time", ylabel="half\\nof it")
+plt.show()
+
+# %% [markdown]
+# What comes after it.
+
+# %%
+print(half(4))
 """
 
 
@@ -69,7 +90,24 @@ def build(clone: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(origin, tmp_path_factory):
+def recorded(tmp_path_factory):
+    """A repository of one example, which was recorded."""
+    root = tmp_path_factory.mktemp("recorded")
+    (root / "examples").mkdir()
+    (root / "examples" / "one.py").write_text(EXAMPLE)
+    (root / "examples" / "beside.py").write_text("LIMIT = 3\n")
+    record.keep(root / "examples" / "one.py", commit=None)
+    return root
+
+
+@pytest.fixture
+def example(recorded, tmp_path):
+    """A copy of the recorded example, to change."""
+    return shutil.copytree(recorded, tmp_path / "changed") / "examples" / "one.py"
+
+
+@pytest.fixture(scope="module")
+def clone(origin, recorded, tmp_path_factory):
     """A clone with the smallest archive only, so that little has to be drawn."""
     folder = make_clone(origin, tmp_path_factory.mktemp("site") / "clone")
     archives = sorted(
@@ -77,8 +115,7 @@ def clone(origin, tmp_path_factory):
     )
     for other in archives[1:]:
         shutil.rmtree(other)
-    (folder / "examples").mkdir(exist_ok=True)
-    (folder / "examples" / "one.py").write_text(EXAMPLE)
+    shutil.copytree(recorded, folder, dirs_exist_ok=True)
     return folder
 
 
@@ -158,6 +195,84 @@ def test_a_part_stands_where_a_page_asks_for_it_and_an_unknown_one_is_refused():
         parts.filled("x.md", "<!-- here: two -->", {"one": "1"})
 
 
+@pytest.mark.parametrize("script", examples.scripts(ROOT), ids=lambda script: script.stem)
+def test_the_output_of_every_example_is_recorded_from_its_present_code(script):
+    assert len(outputs.read(script)["cells"]) == len(outputs.code_cells(script))
+
+
+def test_records_and_their_pictures_are_all_that_is_kept_of_examples():
+    places = [outputs.place(script) for script in examples.scripts(ROOT)]
+    cells = [cell for script in examples.scripts(ROOT) for cell in outputs.read(script)["cells"]]
+    pictures = {picture["file"] for cell in cells for picture in cell["pictures"]}
+    kept = {path.name for path in (ROOT / "docs" / "examples").iterdir()}
+    assert kept == {path.name for path in places} | pictures
+
+
+def test_output_stands_below_the_cell_that_it_is_of(example):
+    page = examples.page(example)
+    shown = [
+        "    ./run python examples/one.py",
+        "The output below was recorded on",
+        "def half(x):",
+        'print("`a` <b>")',
+        "```text\nTrue\n`a` <b>\n```",
+        "![half of it against time](one-1.png)",
+        "What comes after it.",
+        "print(half(4))",
+        "```text\n2.0\n```",
+    ]
+    places = [page.index(part) for part in shown]
+    assert places == sorted(places)
+    assert page.count("```text") == page.count('<div class="output"') == 2
+    assert (outputs.place(example).parent / "one-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sentences_are_wrapped_and_rows_of_tables_are_not(example):
+    sentence, row = "word " * 30, "method  1 s  " * 10
+    place = outputs.place(example)
+    kept = json.loads(place.read_text())
+    kept["cells"][1]["printed"] = [sentence, row]
+    place.write_text(json.dumps(kept))
+    lines = examples.page(example).splitlines()
+    assert row in lines and sentence not in lines
+    assert sum(set(line.split()) == {"word"} for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("one.py", "half(4)", "half(5)"),
+        ("one.py", "print(half(2)", "# %%\nprint(half(2)"),
+        ("beside.py", "3", "4"),
+    ],
+    ids=["code", "cells", "what it imports"],
+)
+def test_a_record_of_other_code_is_refused_with_the_command_that_renews_it(example, file, old, new):
+    changed = example.with_name(file)
+    changed.write_text(changed.read_text().replace(old, new))
+    with pytest.raises(outputs.RecordError, match=r"`\./run python -m \S+\.record one`\.$"):
+        examples.page(example)
+
+
+def test_text_and_comments_may_change_and_a_missing_record_is_told(example):
+    text = example.read_text().replace("A half", "One of two").replace("# the first line", "")
+    example.write_text(text.replace("What comes", "All that comes"))
+    assert "All that comes after it." in examples.page(example)
+    outputs.place(example).unlink()
+    with pytest.raises(outputs.RecordError, match=r"examples/one\.py .* not recorded: .* one`\.$"):
+        examples.page(example)
+
+
+def test_a_script_that_ends_early_or_is_not_there_is_not_recorded(example):
+    example.write_text(example.read_text().replace("print(half(2)", "raise SystemExit #"))
+    before = outputs.place(example).read_text()
+    with pytest.raises(outputs.RecordError, match=r"^one\.py, code cell 2, ends the script"):
+        record.keep(example, commit=None)
+    assert outputs.place(example).read_text() == before
+    with pytest.raises(outputs.RecordError, match="no example 'two': there are one"):
+        record.chosen(example.parents[1], ["two"])
+
+
 @pytest.mark.slow
 def test_there_is_a_way_to_every_page_and_every_link_leads_somewhere(pages):
     site, found = pages
@@ -214,6 +329,9 @@ def test_an_example_is_a_page(pages):
     text = (site / "examples" / "one.html").read_text(encoding="utf-8")
     assert "What it is." in text and "./run python examples/one.py" in text
     assert '<span class="nb">print</span>' in text
+    assert 'class="output"' in text and "`a` &lt;b&gt;" in text and "```" not in text
+    assert (site / "examples" / "one-1.png").exists()
+    assert not [*site.glob("examples/*.json")]
     assert '<a href="examples/one.html">One example</a>' in (site / "examples.html").read_text()
 
 
