@@ -20,6 +20,7 @@ from ._forgetting import last_start, steps_to_forget
 from ._in_place import write
 from ._iterate import Iterate
 from ._linear_scan import platform
+from ._linearised import BLOCK
 from ._methods import Jacobi, QuasiDEER
 from ._solver import AbstractSolver, Window, count_finite, stepped
 from ._varying import axes_of, varying_over
@@ -34,10 +35,8 @@ DEEPEST_REPAIR = 1 / 4
 MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
-# Every so manieth chunk is tried.
+# One chunk in so many is tried.
 TRIED = 8
-# So many steps are taken one after another before the next inputs are projected.
-BLOCK = 1024
 # What a step reads of the weights of the input, in bytes, without being slower for it, if rows are
 # multiples of so many numbers.
 HIDDEN_BYTES = 2**13
@@ -60,8 +59,8 @@ class ChunkedIfForgetful(AbstractSolver):
     def _pays(self, window: Window) -> Bool[Array, ""]:
         """Whether the repairs of chunks are likely to end early.
 
-        It is asked of the first chunk, where the right states are known after few steps, then of
-        chunks from everywhere.
+        The first chunk is tried alone, because where f remembers, that is all that is lost. What
+        holds of it need not hold of the others.
         """
         size = self.chunked.size
         right = last_start(window, size)

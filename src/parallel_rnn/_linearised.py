@@ -19,7 +19,8 @@ from ._types import Inputs
 from ._varying import axes_of, varying_over
 from ._window import step_at, steps_from
 
-# So many steps are linearised at once. What they save stays in the cache until it is used.
+# So many steps are prepared at once before they are taken one after another. What is prepared stays
+# in the cache until then.
 BLOCK = 1024
 
 
