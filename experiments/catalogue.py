@@ -5,7 +5,7 @@ report and the tests follow. The entries say nothing about methods: `experiments
 lists those.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -408,15 +408,24 @@ def check(root: Path) -> None:
         raise CatalogueError(f"Catalogue: {fault}.")
 
 
+def refuse_unknown(names: Iterable[str], error: type[Exception], place: str = "") -> None:
+    """Raise the error, with a sentence, for a name that no experiment has.
+
+    **Arguments:**
+
+    - `place`: what holds the names, and ends with a colon.
+    """
+    known = [one.name for one in EXPERIMENTS]
+    for name in names:
+        if name not in known:
+            raise error(
+                f"{place} '{name}' is no experiment: use some of {', '.join(known)}.".strip()
+            )
+
+
 def remaining(without: Collection[str]) -> list[Experiment]:
     """The experiments but for some; refuses a name that none has, in one sentence."""
-    known = [one.name for one in EXPERIMENTS]
-    for name in without:
-        if name not in known:
-            raise CatalogueError(
-                f"Configuration: without names '{name}', which is no experiment: use some of "
-                f"{', '.join(known)}."
-            )
+    refuse_unknown(without, CatalogueError, "Configuration, without:")
     return [one for one in EXPERIMENTS if one.name not in without]
 
 

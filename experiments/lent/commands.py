@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from experiments.catalogue import EXPERIMENTS
+from experiments.catalogue import refuse_unknown
 from experiments.harness.configuration import ConfigurationError, complete, merge
 from experiments.harness.records import write_atomically
 from experiments.lent.order import rank
@@ -85,7 +85,7 @@ def script(scale: str, name: str, configuration: Path | None = None) -> str:
     settings = complete(_REPOSITORY, merge({"source": "fresh"}, given, {"scale": scale}))
     order = settings["lent"]["order"]
     experiments = list(dict.fromkeys(entry.partition("/")[0] for entry in order))
-    _check(experiments)
+    refuse_unknown(experiments, ConfigurationError, "Configuration, lent.order:")
     targets = [f"{_FRESH}{scale}/{experiment}.csv" for experiment in experiments]
     commands = dry_run(targets, scale, configuration)
     lines = [one.line() for one in by_worth(commands, order, f"{_FRESH}{scale}/")]
@@ -146,16 +146,6 @@ def _read(line: str) -> Command:
     text = line.removesuffix(f" > {shlex.quote(log)} 2>&1")
     made = [after for word, after in pairwise(words) if word in _MADE]
     return Command(text, tuple(words[:-3]), made[-1], log)
-
-
-def _check(experiments: Sequence[str]) -> None:
-    known = [one.name for one in EXPERIMENTS]
-    for name in experiments:
-        if name not in known:
-            raise ConfigurationError(
-                f"Configuration: lent.order names {name}, which is no experiment: "
-                f"use {', '.join(known)}."
-            )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

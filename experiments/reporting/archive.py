@@ -22,13 +22,13 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import EXPERIMENTS, Experiment
+from experiments.catalogue import EXPERIMENTS, Experiment, refuse_unknown
 from experiments.harness.records import collect, describe_commit, find_commit, read_records
 from experiments.reporting.results import PROVENANCE, Results
 
@@ -86,7 +86,7 @@ def adopt(
       provenance says that it was added by hand; the records stay as they are.
     - `experiments`: what to keep; all that is there if nothing is said.
     """
-    _refuse_unknown(experiments)
+    refuse_unknown(experiments, ArchiveError)
     found = [one for one in EXPERIMENTS if one.name in experiments and _is_in(folder, one.name)]
     if not found:
         raise ArchiveError(
@@ -199,7 +199,7 @@ def _collected_results(
     root: Path, scale: str, other_scales: Mapping[str, str], experiments: Sequence[str]
 ) -> list[Path]:
     """The files of fresh runs, if they have the results of all these experiments."""
-    _refuse_unknown([*other_scales, *experiments])
+    refuse_unknown([*other_scales, *experiments], ArchiveError)
     found = []
     for name in experiments:
         fresh = root / "results" / "fresh" / other_scales.get(name, scale)
@@ -222,12 +222,6 @@ def _files_of(name: str, folder: Path) -> list[Path]:
 def _owner(path: Path) -> str:
     """The experiment that a file belongs to: the longest name that the file's name begins with."""
     return max((name for name in NAMES if path.stem.startswith(name)), key=len)
-
-
-def _refuse_unknown(experiments: Iterable[str]) -> None:
-    for name in experiments:
-        if name not in NAMES:
-            raise ArchiveError(f"'{name}' is no experiment: use one of {', '.join(NAMES)}.")
 
 
 def _is_in(folder: Path, name: str) -> bool:

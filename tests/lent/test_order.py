@@ -99,7 +99,7 @@ def test_an_unknown_experiment_is_one_sentence(entry, tmp_path):
     given = tmp_path / "given.yaml"
     given.write_text(yaml.safe_dump({"lent": {"order": [entry]}}))
     name = entry.partition("/")[0]
-    with pytest.raises(ConfigurationError, match=f"lent.order names {name}, which is no exper"):
+    with pytest.raises(ConfigurationError, match=f"lent.order: '{name}' is no experiment"):
         script("smoke", "list.sh", given)
 
 

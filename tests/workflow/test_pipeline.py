@@ -53,7 +53,7 @@ def test_every_target_has_a_description(clone):
         (["--config", "scale=huge"], "there is no scale 'huge'"),
         (["--config", "source=archived/none"], "the source 'archived/none'"),
         (["--config", "beside=[archived/none]"], "beside names 'archived/none'"),
-        (["--config", "without=[gpu]"], "without names 'gpu', which is no experiment"),
+        (["--config", "without=[gpu]"], "without: 'gpu' is no experiment"),
     ],
 )
 def test_wrong_configuration_is_one_sentence(clone, given, named):
@@ -311,7 +311,7 @@ def test_promotion_refuses_what_is_there_and_what_is_not(archived, finished):
         archive.promote(finished, "smoke", "../x")
     with pytest.raises(archive.ArchiveError, match=r"results/fresh/cpu/gru_scaling\.csv does not"):
         archive.promote(finished, "cpu", "new")
-    with pytest.raises(archive.ArchiveError, match="'gpu' is no experiment: use one of gru_scal"):
+    with pytest.raises(archive.ArchiveError, match="'gpu' is no experiment: use some of gru_scal"):
         archive.promote(finished, "smoke", "new", {"gpu": "paper"})
     with pytest.raises(archive.ArchiveError, match="'wie' is no experiment"):
         archive.promote(finished, "smoke", "new", experiments=["wie"])
