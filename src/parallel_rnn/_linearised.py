@@ -52,19 +52,24 @@ class LinearisedSteps(eqx.Module):
         """J' w at one step."""
         return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1](w)[0]
 
-    def pullbacks(self, previous: Float[Array, "W D"], xs: Inputs) -> tuple[PyTree, PyTree]:
-        """The functions w -> J' w of these steps: what each has of its own, and what all have.
+    def pullbacks(
+        self, previous: Float[Array, "W D"], xs: Inputs
+    ) -> tuple[PyTree, Callable[[PyTree, Array], Array]]:
+        """What each of these steps has of its own, and the function (own, w) -> J' w.
 
-        `equinox.combine` makes one step's function of its own part and the common one.
+        All of f that does not see w is computed here, for all steps at once.
         """
 
         def pullback(s: Array, x: Any) -> Callable:
             return jax.vjp(lambda s: self.recurrence.step(s, x), s)[1]
 
         program = closed(pullback, *jax.tree.map(lambda leaf: leaf[0], (previous, xs)))
+        if program.has_explicit_axes():  # What it saves has no place outside of f.
+            return (previous, xs), lambda own, w: self.vjp(own[0], own[1], w)
         is_own = program.depends()
         axes = jax.tree.map(lambda own: 0 if own else None, is_own)
-        return eqx.partition(jax.vmap(program, out_axes=axes)(previous, xs), is_own)
+        own, common = eqx.partition(jax.vmap(program, out_axes=axes)(previous, xs), is_own)
+        return own, lambda own, w: eqx.combine(own, common)(w)[0]
 
     def values(self, previous: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """f of all steps, from other states before them."""
@@ -123,7 +128,7 @@ def in_turn(steps: LinearisedSteps) -> LinearRecurrence:
             after = step_at((steps.previous, steps.xs, w), jnp.minimum(end, length - 1))
             from_later = jnp.where(end < length, steps.vjp(*after), 0)
             block, c_block = steps_from(((steps.previous, steps.xs), c), start, size)
-            new = _in_turn_from_the_end(*steps.pullbacks(*block), c_block, from_later)
+            new = _in_turn_from_the_end(steps.pullbacks(*block), c_block, from_later)
             return jax.lax.dynamic_update_slice_in_dim(w, new, start, 0)
 
         w = varying_over(axes_of((steps, c)), jnp.zeros_like(c))
@@ -133,14 +138,17 @@ def in_turn(steps: LinearisedSteps) -> LinearRecurrence:
 
 
 def _in_turn_from_the_end(
-    own: PyTree, common: PyTree, c: Float[Array, "W D"], from_later: Float[Array, " D"]
+    pullbacks: tuple[PyTree, Callable[[PyTree, Array], Array]],
+    c: Float[Array, "W D"],
+    from_later: Float[Array, " D"],
 ) -> Float[Array, "W D"]:
     """All w_t = c_t + J_{t+1}' w_{t+1}, with the pullbacks of the steps."""
+    own, pull = pullbacks
 
     def body(from_later: Array, element: tuple[PyTree, Array]) -> tuple[Array, Array]:
         own_t, c_t = element
         w = c_t + from_later
-        return eqx.combine(own_t, common)(w)[0], w
+        return pull(own_t, w), w
 
     return jax.lax.scan(body, from_later, (own, c), reverse=True)[1]
 

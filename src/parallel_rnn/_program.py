@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 from jax.core import eval_jaxpr
 from jax.extend.core import Literal
+from jax.sharding import AxisType
 
 
 class Program(eqx.Module):
@@ -32,6 +33,12 @@ class Program(eqx.Module):
                 varying |= set(equation.outvars)
         flags = [not isinstance(atom, Literal) and atom in varying for atom in self.program.outvars]
         return jax.tree.unflatten(self.outputs, flags)
+
+    def has_explicit_axes(self) -> bool:
+        """Whether anything that it returns is sharded along explicit axes of a mesh."""
+        kinds: list[Any] = [atom.aval for atom in self.program.outvars]
+        meshes = [kind.sharding.mesh for kind in kinds if hasattr(kind, "sharding")]
+        return any(AxisType.Explicit in mesh.axis_types for mesh in meshes)
 
     def completed(self, known: Sequence[Any], *args: Any) -> Any:
         """What the function returns, of which some leaves are known.
