@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -102,30 +101,45 @@ def apply() -> None:
     if not os.environ.get("MPLBACKEND"):
         # `rcdefaults` leaves the backend as it is; the default is a window where there is a screen.
         plt.switch_backend(mpl.rcParamsDefault["backend"])
-    sns.set_theme(
-        style="ticks",
-        rc={
-            "font.size": 8,
-            "axes.labelsize": 8,
-            "axes.titlesize": 8,
-            "axes.linewidth": 0.6,
-            "axes.grid": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "grid.color": "#DDDDDD",
-            "grid.linewidth": 0.5,
-            "legend.fontsize": 8,
-            "legend.frameon": False,
-            "lines.linewidth": 1.3,
-            "lines.markersize": 4,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "xtick.major.width": 0.6,
-            "ytick.major.width": 0.6,
-            "pdf.fonttype": 42,
-            "svg.fonttype": "none",
-            "savefig.dpi": 200,
-        },
+    plt.style.use(
+        [
+            "seaborn-v0_8-ticks",
+            {
+                "font.size": 8,
+                "axes.labelsize": 8,
+                "axes.titlesize": 8,
+                "axes.linewidth": 0.6,
+                "axes.grid": True,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "font.sans-serif": [
+                    "Arial",
+                    "DejaVu Sans",
+                    "Liberation Sans",
+                    "Bitstream Vera Sans",
+                    "sans-serif",
+                ],
+                "grid.color": "#DDDDDD",
+                "grid.linewidth": 0.5,
+                "legend.fontsize": 8,
+                "legend.frameon": False,
+                "lines.linewidth": 1.3,
+                "lines.markersize": 4,
+                "patch.edgecolor": "white",
+                "patch.force_edgecolor": True,
+                "xtick.labelsize": 7,
+                "ytick.labelsize": 7,
+                "xtick.major.width": 0.6,
+                "ytick.major.width": 0.6,
+                "xtick.minor.size": 4,
+                "ytick.minor.size": 4,
+                "xtick.minor.width": 1,
+                "ytick.minor.width": 1,
+                "pdf.fonttype": 42,
+                "svg.fonttype": "none",
+                "savefig.dpi": 200,
+            },
+        ]
     )
 
 
