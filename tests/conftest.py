@@ -53,3 +53,17 @@ def forget_programs():
     """
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def barely_optimised():
+    """Programs that are compiled with little effort, here and in the processes that a test starts.
+
+    For tests that run each program a few times at a small size, where compiling takes longest.
+    """
+    flag = "jax_disable_most_optimizations"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(flag.upper(), "1")
+        jax.config.update(flag, True)
+        yield
+        jax.config.update(flag, False)

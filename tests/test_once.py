@@ -19,7 +19,7 @@ from parallel_rnn import BlockDiagonal, Diagonal, solve
 from parallel_rnn.cells import GRUCell
 from tests.clones import ROOT, TINY
 
-pytestmark = pytest.mark.fast
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("barely_optimised")]
 # One recurrence where the smallest run has several.
 ONE = {"damping": {"systems": ["argru"]}, "windows": {"systems": ["argru"]}}
 SETTINGS = complete(ROOT, merge(yaml.safe_load(TINY), ONE))
