@@ -238,6 +238,7 @@ def test_two_runs_give_the_same_numbers(fresh, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RELEASED.exists(), reason="the released weights are not beside this folder")
+@pytest.mark.usefixtures("optimised")
 def test_released_weights_give_the_order_of_the_paper():
     system = systems.argru(ARGRU.load(RELEASED), 10_000, seed=0)
     dampings = {"elk": 1e-6, "quasi_elk": 1e-2, "deer": 0.0, "quasi_deer": 0.0}

@@ -105,6 +105,7 @@ def test_deviation_sums_over_the_variables():
 
 
 @pytest.mark.parametrize(("method", "most"), [("elk", 200), ("quasi_elk", 550)])
+@pytest.mark.usefixtures("optimised")
 def test_iterations_of_the_paper(method, most):
     settings = settings_of_the_paper()
     model = Lorenz96()
