@@ -67,6 +67,11 @@ def by_quasi_deer(parameters):
 
 
 @jax.jit
+def by_default(parameters):
+    return parallel_rnn.scan(body_of(parameters), s0, xs)[1]
+
+
+@jax.jit
 def by_chunks(parameters):
     return parallel_rnn.scan(body_of(parameters), s0, xs, chunk=CHUNK)[1]
 
@@ -112,5 +117,6 @@ compare(
         "quasi-DEER": lambda: by_quasi_deer(parameters),
         "quasi-DEER, closed form": lambda: parallel_rnn.solve(known, s0, xs, chunk=None).value,
         "chunks": lambda: by_chunks(parameters),
+        "by default": lambda: by_default(parameters),
     }
 )

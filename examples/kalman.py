@@ -149,5 +149,6 @@ compare(
         "jax.lax.scan": lambda: by_scan(f, long),
         "DEER": lambda: solve(f, start, long, DEER()).value,
         "DEER in chunks": lambda: solve(f, start, long, DEER(), chunk=CHUNK).value,
+        "by default": lambda: solve(f, start, long).value,
     }
 )

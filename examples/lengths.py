@@ -19,6 +19,7 @@
 
 # %%
 import os
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -112,10 +113,10 @@ plt.show()
 
 
 # %%
-@jax.jit
-def layer_in_chunks(series, lengths):
-    ahead = solve_batch(forward, s0, series, lengths=lengths, chunk=CHUNK)
-    back = solve_batch(backward, s0, series, lengths=lengths, chunk=CHUNK, reverse=True)
+@partial(jax.jit, static_argnames="chunk")
+def layer_in_chunks(series, lengths, chunk):
+    ahead = solve_batch(forward, s0, series, lengths=lengths, chunk=chunk)
+    back = solve_batch(backward, s0, series, lengths=lengths, chunk=chunk, reverse=True)
     return jnp.concatenate([ahead.value, back.value], axis=-1)
 
 
@@ -123,6 +124,7 @@ compare(
     {
         "jax.lax.scan": lambda: layer_by_scan(series, counts),
         "quasi-DEER": lambda: layer(series, lengths),
-        "chunks": lambda: layer_in_chunks(series, lengths),
+        "chunks": lambda: layer_in_chunks(series, lengths, CHUNK),
+        "by default": lambda: layer_in_chunks(series, lengths, "auto"),
     }
 )

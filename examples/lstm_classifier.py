@@ -60,6 +60,10 @@ def states_by_solve(f, s0, xs, chunk=None):
     return solve_batch(f, s0, xs, solver, chunk=chunk).value
 
 
+def states_by_default(f, s0, xs):
+    return solve_batch(f, s0, xs).value
+
+
 # %% [markdown]
 # ## The model
 #
@@ -150,7 +154,12 @@ plt.show()
 # %%
 series, labels = draw(jax.random.key(2))
 key = jax.random.key(3)
-ways = {"jax.lax.scan": states_by_scan, "quasi-DEER": states_by_solve, "chunks": chunked}
+ways = {
+    "jax.lax.scan": states_by_scan,
+    "quasi-DEER": states_by_solve,
+    "chunks": chunked,
+    "by default": states_by_default,
+}
 wanted = gradient(model, series, labels, key, states_by_scan)[1]
 for name, find_states in ways.items():
     found = gradient(model, series, labels, key, find_states)[1]

@@ -78,6 +78,11 @@ def by_chunks(cell, s0, xs):
 
 
 @on_every_device
+def by_default(cell, s0, xs):
+    return solve_batch(cell, s0, xs).value
+
+
+@on_every_device
 def by_scan(cell, s0, xs):
     def step(state, x):
         state = jax.vmap(cell)(state, x)
@@ -128,5 +133,6 @@ compare(
         "quasi-DEER": lambda: by_quasi_deer(cell, s0_dealt, xs_dealt),
         "without shard_map": lambda: solve_batch(cell, s0_dealt, xs_dealt, chunk=None).value,
         "chunks": lambda: by_chunks(cell, s0_dealt, xs_dealt),
+        "by default": lambda: by_default(cell, s0_dealt, xs_dealt),
     }
 )

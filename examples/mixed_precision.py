@@ -133,6 +133,7 @@ compare(
         "jax.lax.scan": lambda: by_scan(xs),
         "chunks": lambda: solve(mixed, s0, xs, **asked["chunks"]).value,
         "tolerance": lambda: solve(mixed, s0, xs, **asked["tolerance"]).value,
+        "by default": lambda: solve(mixed, s0, xs).value,
         "float32 in chunks": lambda: solve(fine, s0, xs, chunk=CHUNK).value,
     }
 )

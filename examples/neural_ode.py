@@ -124,6 +124,7 @@ compare(
     {
         "jax.lax.scan": lambda: by_scan(f),
         advised: lambda: solve(f, s0, drive, advice.solver, **advice.options).value,
+        "by default": lambda: solve(f, s0, drive).value,
         "DEER": lambda: solve(f, s0, drive, DEER()).value,
         "Picard": lambda: solve(f, s0, drive, Picard(), window=20).value,
         "DEER in chunks": lambda: solve(f, s0, drive, DEER(), chunk=CHUNK).value,

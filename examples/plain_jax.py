@@ -90,6 +90,7 @@ WAYS = {
     "jax.lax.scan": by_scan,
     "quasi-DEER": lambda f: solve(f, s0, xs, chunk=None).value,
     "chunks": lambda f: solve(f, s0, xs, chunk=CHUNK).value,
+    "by default": lambda f: solve(f, s0, xs).value,
 }
 gradients = {
     name: jax.jit(lambda p, find=find: jax.value_and_grad(loss)(p, find))

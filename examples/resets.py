@@ -108,5 +108,6 @@ ways = {
     "jax.lax.scan": jax.jit(lambda inputs: jax.lax.scan(body, s0, inputs)),
     "quasi-DEER": jax.jit(lambda inputs: parallel_rnn.scan(body, s0, inputs, chunk=None)),
     "chunks": jax.jit(lambda inputs: parallel_rnn.scan(body, s0, inputs, chunk=CHUNK)),
+    "by default": jax.jit(lambda inputs: parallel_rnn.scan(body, s0, inputs)),
 }
 compare({name: lambda way=way: way(inputs) for name, way in ways.items()})

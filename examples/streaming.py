@@ -124,6 +124,7 @@ compare(
         "jax.lax.scan": lambda: by_scan(s0, piece),
         "quasi-DEER": lambda: solve(cell, s0, piece, chunk=None).value,
         "chunks": lambda: solve(cell, s0, piece, chunk=CHUNK).value,
+        "by default": lambda: solve(cell, s0, piece).value,
         "chunks, padded": lambda: states_of(s0, recorded[:LONGEST]),
     }
 )
