@@ -119,9 +119,12 @@ def test_each_series_is_reversed_within_its_own_length(group, window):
     wanted_gradient, wanted = jax.grad(theirs, has_aux=True)(xs)
     assert largest_difference(states, wanted) < 1e-10
     assert largest_difference(gradient, wanted_gradient) < 1e-8
-    # A guess is in the order of the answer.
+    # A guess is in the order of the answer. One iteration mends what some processors round in
+    # another way for all steps of a window than for one after another.
     again = solve_batch(cell, s0, padded, guess=wanted, **options)
-    assert (again.stats["num_steps"] == 0).all()
+    assert (again.stats["num_steps"] <= again.stats["num_windows"]).all()
+    turned = solve_batch(cell, s0, padded, guess=wanted[:, ::-1], **options)
+    assert (turned.stats["num_steps"] > turned.stats["num_windows"]).any()
 
 
 def test_lengths_under_jit_count_within_the_series():
