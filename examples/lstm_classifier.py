@@ -33,8 +33,7 @@ from stopwatch import compare
 
 small = os.environ.get("EXAMPLE_SIZE") == "small"  # as the tests run it
 BATCH, LENGTH, UNITS = (3, 48, 4) if small else (16, 500, 16)
-UPDATES = 3 if small else 60
-CHUNK = 16 if small else 100
+UPDATES, CHUNK = (3, 16) if small else (60, 100)
 
 # %% [markdown]
 # ## The states of a layer
@@ -56,12 +55,8 @@ def states_by_scan(f, s0, xs):
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), states)
 
 
-def states_by_solve(f, s0, xs, chunk=None):
-    return solve_batch(f, s0, xs, solver, chunk=chunk).value
-
-
-def states_by_default(f, s0, xs):
-    return solve_batch(f, s0, xs).value
+def states_by_solve(f, s0, xs, **options):
+    return solve_batch(f, s0, xs, **options).value
 
 
 # %% [markdown]
@@ -127,7 +122,7 @@ def update(model, slope, memory):
 
 model = Classifier(1, UNITS, 3, jax.random.key(0))
 memory = optimiser.init(eqx.filter(model, eqx.is_array))
-chunked = partial(states_by_solve, chunk=CHUNK)
+chunked = partial(states_by_solve, solver=solver, chunk=CHUNK)
 
 # %% [markdown]
 # ## Training
@@ -154,12 +149,8 @@ plt.show()
 # %%
 series, labels = draw(jax.random.key(2))
 key = jax.random.key(3)
-ways = {
-    "jax.lax.scan": states_by_scan,
-    "quasi-DEER": states_by_solve,
-    "chunks": chunked,
-    "by default": states_by_default,
-}
+ways = {"jax.lax.scan": states_by_scan, "by default": states_by_solve, "chunks": chunked}
+ways["quasi-DEER"] = partial(states_by_solve, solver=solver, chunk=None)
 wanted = gradient(model, series, labels, key, states_by_scan)[1]
 for name, find_states in ways.items():
     found = gradient(model, series, labels, key, find_states)[1]
