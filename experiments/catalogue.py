@@ -425,7 +425,7 @@ def refuse_unknown(names: Iterable[str], error: type[Exception], place: str = ""
 
 def remaining(without: Collection[str]) -> list[Experiment]:
     """The experiments but for some; refuses a name that none has, in one sentence."""
-    refuse_unknown(without, CatalogueError, "Configuration, without:")
+    refuse_unknown(without, CatalogueError, "Configuration: without:")
     return [one for one in EXPERIMENTS if one.name not in without]
 
 

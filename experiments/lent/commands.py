@@ -85,7 +85,7 @@ def script(scale: str, name: str, configuration: Path | None = None) -> str:
     settings = complete(_REPOSITORY, merge({"source": "fresh"}, given, {"scale": scale}))
     order = settings["lent"]["order"]
     experiments = list(dict.fromkeys(entry.partition("/")[0] for entry in order))
-    refuse_unknown(experiments, ConfigurationError, "Configuration, lent.order:")
+    refuse_unknown(experiments, ConfigurationError, "Configuration: lent.order:")
     targets = [f"{_FRESH}{scale}/{experiment}.csv" for experiment in experiments]
     commands = dry_run(targets, scale, configuration)
     lines = [one.line() for one in by_worth(commands, order, f"{_FRESH}{scale}/")]
