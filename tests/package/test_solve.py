@@ -423,7 +423,8 @@ def test_any_guess_leads_to_the_answer(guess, window):
     solution = solve(cell, s0, xs, DEER(), guess=given.get(guess, guess), window=window)
     assert largest_difference(solution.value, wanted) < 1e-10
     if guess == "answer":
-        assert solution.stats["num_steps"] == 0
+        # One iteration mends what some processors round in another way for all steps at once.
+        assert solution.stats["num_steps"] <= solution.stats["num_windows"]
 
 
 def waves(height, length, dtype):
