@@ -40,6 +40,7 @@ from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window, count_finite
 from ._types import Jacobians
 from ._varying import axes_of, varying_over
+from ._window import step_at
 
 # What f remembers of a guess is mostly gone after so many steps, where it forgets at all.
 WARM_UP = 48
@@ -237,9 +238,7 @@ class _Work(eqx.Module):
 
     def at(self, arrays: PyTree, c: Int[Array, ""] | int) -> PyTree:
         """Step c of arrays that hold all steps."""
-        return jax.tree.map(
-            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, c, axis=1, keepdims=False), arrays
-        )
+        return step_at(arrays, c, axis=1)
 
     def put(
         self, states: Float[Array, "K C D"], rows: Float[Array, "K D"], c: Int[Array, ""]
@@ -335,7 +334,9 @@ class _Work(eqx.Module):
 
     def num_finite(self, states: Array) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
-        return count_finite(self.in_order(states), self.window.valid_length)
+        # With its padding, which keeps the last state: without it would be a copy.
+        everything = states.reshape(-1, states.shape[-1])
+        return jnp.minimum(count_finite(everything, self.window.valid_length), self.length)
 
     def in_order(self, states: Array) -> Float[Array, "T D"]:
         """All states, one step after another."""

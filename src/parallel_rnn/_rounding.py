@@ -52,9 +52,8 @@ NEAR = 256
 # seldom come together: what rounding does to each of them keeps them apart.
 JOINED = 3
 # Leading steps are frozen where they are within this part of both: what follows must not find the
-# drift used up. Where products of Jacobians grow, a rounding that is
-# corrected near the start moves everything behind it. It is worth a measurement once so many more
-# steps seem to be.
+# drift used up. Where products of Jacobians grow, a rounding that is corrected near the start moves
+# everything behind it. It is worth a measurement once so many more steps seem to be.
 FROZEN = 1 / 2
 RUN_PER_STEP = 1 / 64
 LEAST_RUN = 64

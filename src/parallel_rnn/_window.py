@@ -210,6 +210,8 @@ def steps_from(tree: PyTree, start: Array | int, size: int) -> PyTree:
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), tree)
 
 
-def step_at(tree: PyTree, t: Int[Array, ""]) -> PyTree:
-    """Step t of arrays that hold all steps."""
-    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, keepdims=False), tree)
+def step_at(tree: PyTree, t: Array | int, axis: int = 0) -> PyTree:
+    """Step t of arrays that hold all steps along an axis."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, axis, keepdims=False), tree
+    )
