@@ -1,6 +1,9 @@
 """Clones in which the tests of the workflow run the real Snakemake, each made once."""
 
+import os
 import shutil
+import time
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +34,14 @@ def clone(origin, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def gallery(origin, tmp_path_factory):
+    """A clone in which committed archives are drawn: for the report's tests and the site."""
+    folder = make_clone(origin, tmp_path_factory.mktemp("gallery") / "clone")
+    touch_everything_but_results(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(origin, tmp_path_factory):
     """A clone in which the smallest run is complete."""
     folder = make_clone(origin, tmp_path_factory.mktemp("finished") / "clone")
@@ -53,4 +64,15 @@ def archived(finished, tmp_path_factory):
     archive.promote(keeper, "smoke", "part", experiments=PART)
     git(keeper, "add", "--all")
     git(keeper, "commit", "--quiet", "--message", "archives")
-    return make_clone(keeper, keeper.with_name("clone"))
+    folder = make_clone(keeper, keeper.with_name("clone"))
+    touch_everything_but_results(folder)
+    return folder
+
+
+def touch_everything_but_results(clone: Path) -> None:
+    """Whatever is newer than a result must start no experiment."""
+    later = time.time() + 1
+    for path in clone.rglob("*"):
+        inside = path.relative_to(clone).parts
+        if path.is_file() and inside[0] not in (".git", "results"):
+            os.utime(path, (later, later))

@@ -13,9 +13,10 @@ import pytest
 
 import parallel_rnn
 from experiments.catalogue import EXPERIMENTS, FIGURES, TABLES, targets
+from experiments.harness.configuration import archives
 from experiments.reporting.site import examples, formulas, names, outputs, parts, record, workflow
 from parallel_rnn import cells
-from tests.clones import ROOT, environment, make_clone
+from tests.clones import ROOT, environment
 
 PUBLIC = names.public(ROOT)
 REFERENCE = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/api/*.md"))
@@ -107,24 +108,12 @@ def example(recorded, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def clone(origin, recorded, tmp_path_factory):
-    """A clone with the smallest archive only, so that little has to be drawn."""
-    folder = make_clone(origin, tmp_path_factory.mktemp("site") / "clone")
-    archives = sorted(
-        (folder / "results" / "archived").iterdir(), key=lambda one: len([*one.iterdir()])
-    )
-    for other in archives[1:]:
-        shutil.rmtree(other)
-    shutil.copytree(recorded, folder, dirs_exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pages(clone):
-    """Every page of the site by its path, and the folder of the site."""
-    answer = build(clone)
+def pages(gallery, recorded):
+    """Every page of the site by its path, and the folder of the site, with one more example."""
+    shutil.copytree(recorded, gallery, dirs_exist_ok=True)
+    answer = build(gallery)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    site = clone / "site"
+    site = gallery / "site"
     return site, {path.resolve(): Page(path) for path in site.rglob("*.html")}
 
 
@@ -320,7 +309,8 @@ def test_all_that_there_is_has_a_place(pages):
     assert all(f">measure_{one.name}</text>" in drawn for one in EXPERIMENTS)
     text = (site / "reproduce.html").read_text(encoding="utf-8")
     assert all(f"<code>{target}</code>" in text for target in targets())
-    assert [*site.glob("drawn/*/gru_scaling_batch16.png")]
+    pictures = site.glob("drawn/*/gru_scaling_batch16.png")
+    assert {path.parent.name for path in pictures} == {*archives(ROOT)}
 
 
 @pytest.mark.slow
@@ -336,10 +326,11 @@ def test_an_example_is_a_page(pages):
 
 
 @pytest.mark.slow
-def test_a_page_without_a_way_to_it_and_a_dead_link_end_the_build(clone, pages):
-    lost = clone / "docs" / "lost.md"
+@pytest.mark.usefixtures("pages")
+def test_a_page_without_a_way_to_it_and_a_dead_link_end_the_build(gallery):
+    lost = gallery / "docs" / "lost.md"
     lost.write_text("# Lost\n\n[nowhere](nowhere.md), [no such place](right.md#nowhere)\n")
-    answer = build(clone)
+    answer = build(gallery)
     lost.unlink()
     said = answer.stdout + answer.stderr
     assert answer.returncode != 0
