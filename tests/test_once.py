@@ -8,21 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from experiments import catalogue
 from experiments.harness.command_line import to_words
-from experiments.harness.configuration import complete, merge
+from experiments.harness.configuration import complete
 from experiments.harness.methods import CHUNKED, DAMPED, METHODS
 from experiments.problems.argru import ARGRU
 from parallel_rnn import BlockDiagonal, Diagonal, solve
 from parallel_rnn.cells import GRUCell
-from tests.clones import ROOT, TINY
+from tests.clones import ROOT
 
 pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("barely_optimised")]
-# One recurrence where the smallest run has several.
-ONE = {"damping": {"systems": ["argru"]}, "windows": {"systems": ["argru"]}}
-SETTINGS = complete(ROOT, merge(yaml.safe_load(TINY), ONE))
+SETTINGS = complete(ROOT, {"scale": "smoke"})
 # What solvers are given beside a tolerance, where the list of methods leaves it to an experiment.
 GIVEN = {
     "block_quasi_deer": {"transition": BlockDiagonal(2)},

@@ -1,4 +1,4 @@
-"""The AR GRU: its training, the convergence and the sweep at smoke scale, tables and figures."""
+"""The AR GRU: its training, the convergence and the sweep at small sizes, tables and figures."""
 
 import json
 import math
@@ -25,6 +25,13 @@ from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASED = ROOT.parent / "shared" / "reference" / "argru_released.npz"
+# Long enough to tell methods, seeds and dampings apart.
+SIZES = {
+    "training": {"length": 300, "crop": 100, "crop_updates": 20, "updates": 10},
+    "convergence": {"length": 300, "seeds": 2, "iterates": [1, 10], "repetitions": 2},
+    "seeds": {"seeds": [0, 6], "length": 300, "max_steps": 300},
+    "sweep": {"length": 300, "seeds": 2, "dampings": [0.1, 1e-3, 1e-6], "mad_after": [5, 20]},
+}
 TRAINING = argru_training.Settings(
     seed=0,
     amplitude=10,
@@ -48,8 +55,8 @@ class Silent:
 
 
 def run_everything(folder):
-    """All experiments, with the values of scale smoke."""
-    settings = complete(ROOT, {"scale": "smoke"})["argru"]
+    """All experiments, with the values of scale smoke beside these sizes."""
+    settings = complete(ROOT, {"scale": "smoke", "argru": SIZES})["argru"]
     weights = ["--weights", str(folder / "argru_weights.npz")]
     for module, part in (
         (argru_training, "training"),

@@ -40,7 +40,16 @@ from experiments.reporting.tables import training_accuracy
 from tests.figure_scripts import draw
 
 ROOT = Path(__file__).resolve().parents[2]
-SMOKE = complete(ROOT, {"scale": "smoke"})["training"]
+STEPPED = ["sequential", "inputs_first_unrolled", "quasi_deer", "chunks"]
+SETTINGS = complete(
+    ROOT,
+    {
+        "scale": "smoke",
+        "training": {"length": 40, "epochs": 2},
+        "training_step": {"variants": STEPPED, "length": 60, "repetitions": 2},
+    },
+)
+SMALL = SETTINGS["training"]
 EXACT = ("sequential", "deer", "quasi_deer")
 
 
@@ -54,7 +63,7 @@ class Limits(NamedTuple):
 
 
 def words(variant, output, **changes):
-    values = {name: value for name, value in SMOKE.items() if name != "variants"} | changes
+    values = {name: value for name, value in SMALL.items() if name != "variants"} | changes
     return [*to_words(values), "--variant", variant, "--output", str(output)]
 
 
@@ -72,10 +81,10 @@ def fresh(tmp_path_factory):
     for variant in VARIANTS:
         run(variant, folder / "training", splits=2)
     records.collect(tables, folder / "training.csv", beside=["epochs"])
-    values = to_words({name: value for name, value in SMOKE.items() if name != "variants"})
+    values = to_words({name: value for name, value in SMALL.items() if name != "variants"})
     for module in (baselines, gradients):
         module.main([*values, "--output", str(folder / f"{module.EXPERIMENT}.csv")])
-    steps = to_words(complete(ROOT, {"scale": "smoke"})["training_step"])
+    steps = to_words(SETTINGS["training_step"])
     training_step.main([*steps, "--output", str(folder / "training_step.csv")])
     return folder
 
@@ -279,7 +288,7 @@ def test_it_stops_early(tmp_path):
 
 def test_every_series_of_an_epoch_is_seen_once():
     settings = training.Settings(
-        **{name: value for name, value in SMOKE.items() if name != "variants"}, variant="deer"
+        **{name: value for name, value in SMALL.items() if name != "variants"}, variant="deer"
     )
     orders = [np.concatenate(batches(settings, 0, epoch, 21)) for epoch in range(3)]
     assert all(len(set(order)) == len(order) == 16 for order in orders)
@@ -342,8 +351,7 @@ def test_gradients_along_a_training(fresh):
 @pytest.mark.slow
 def test_steps_are_timed(fresh):
     table = pd.read_csv(fresh / "training_step.csv")
-    variants = complete(ROOT, {"scale": "smoke"})["training_step"]["variants"]
-    assert list(table.variant) == variants * 2
+    assert list(table.variant) == STEPPED * 2
     assert (table.time_s > 0).all() and (table.failed_solves == 0).all()
     assert table.loss.max() - table.loss.min() < 1e-3
 

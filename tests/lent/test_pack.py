@@ -13,19 +13,21 @@ import yaml
 from experiments.harness.records import describe_commit
 from experiments.lent import pack
 from experiments.lent.commands import script
-from tests.clones import ROOT, TINY
+from tests.clones import ROOT
 
 ORDER = ["wide", "gru_scaling/batch16", "gradients"]
 
 
-def tiny(folder: Path) -> Path:
-    """The smallest run, of three experiments, of which the last cannot succeed."""
-    values = yaml.safe_load(TINY)
-    values["wide"] |= {"methods": ["sequential"]}
-    values["gru_scaling"] |= {"methods": ["sequential"]}
-    values["training"] |= {"batch_size": 10**6}
+def configuration(folder: Path) -> Path:
+    """A configuration for three experiments, of which the last cannot succeed."""
+    values = {
+        "wide": {"methods": ["sequential"]},
+        "gru_scaling": {"methods": ["sequential"]},
+        "training": {"batch_size": 10**6},
+        "lent": {"order": ORDER},
+    }
     path = folder / "given.yaml"
-    path.write_text(yaml.safe_dump(values | {"lent": {"order": ORDER}}))
+    path.write_text(yaml.safe_dump(values))
     return path
 
 
@@ -33,7 +35,7 @@ def tiny(folder: Path) -> Path:
 def lent(tmp_path_factory):
     """A folder with a packed repository, and nothing that leads to this one."""
     folder = tmp_path_factory.mktemp("lent")
-    text = script("smoke", pack.COMMANDS, tiny(tmp_path_factory.mktemp("given")))
+    text = script("smoke", pack.COMMANDS, configuration(tmp_path_factory.mktemp("given")))
     pack.pack(folder / "lent.tar.gz", text, [], "3.12", "manylinux_2_28_x86_64")
     with tarfile.open(folder / "lent.tar.gz") as archive:
         archive.extractall(folder, filter="data")

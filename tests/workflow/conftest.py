@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reporting import archive
-from tests.clones import ROOT, git, listed_files, make_clone, run_tiny
+from tests.clones import ROOT, git, listed_files, make_clone, run_smoke
 
 # What an archive of some experiments holds.
 PART = ("wide", "argru", "gru_accuracy")
@@ -43,15 +43,15 @@ def gallery(origin, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(origin, tmp_path_factory):
-    """A clone in which the smallest run is complete."""
+    """A clone in which everything was made at scale smoke, from scratch."""
     folder = make_clone(origin, tmp_path_factory.mktemp("finished") / "clone")
-    run_tiny(folder)
+    run_smoke(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def archived(finished, tmp_path_factory):
-    """A clone of a repository to which archives of the smallest run were committed."""
+    """A clone of a repository to which archives of scale smoke were committed."""
     keeper = tmp_path_factory.mktemp("archived") / "keeper"
     git(finished, "clone", "--quiet", ".", str(keeper))
     shutil.copytree(finished / "results" / "fresh", keeper / "results" / "fresh")

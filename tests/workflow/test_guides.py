@@ -7,7 +7,7 @@ import sys
 import pytest
 from pypdf import PdfReader
 
-from tests.clones import TINY, environment, git, run_tiny
+from tests.clones import environment, git, run_smoke, snakemake
 
 EXPERIMENT = """\
 \"\"\"Squares of some numbers.\"\"\"
@@ -103,15 +103,15 @@ def grown(finished, tmp_path_factory):
         replace(catalogue, opening, f"{opening}    {entry}\n")
     (folder / "figures" / "mine.py").write_text(SCRIPT)
     (folder / "figures" / "captions" / "mine.rst").write_text("Squares.\n")
-    run(folder, "experiments.reporting.config_docs")
 
     (folder / "src" / "parallel_rnn" / "_half.py").write_text(METHOD)
     entry = 'Method("half_deer", "half-DEER", UNDAMPED, "parallel_rnn._half:half_deer"),'
     opening = "REGISTERED = (\n"
     replace(folder / "experiments/harness/methods.py", opening, f"{opening}    {entry}\n")
-    (folder / "tiny.yaml").write_text(TINY)
-    replace(folder / "tiny.yaml", "quasi_deer, chunks]", "quasi_deer, chunks, half_deer]")
-    return folder, run_tiny(folder)
+    selected = "methods: [sequential, unrolled, deer, quasi_deer, chunks"
+    replace(folder / "config" / "scale_smoke.yaml", selected, f"{selected}, half_deer")
+    run(folder, "experiments.reporting.config_docs")
+    return folder, run_smoke(folder)
 
 
 def run(folder, *words):
@@ -136,8 +136,12 @@ def test_as_many_files_are_touched_as_the_guides_say(grown):
         text=True,
         check=True,
     )
-    touched = {line[3:] for line in answer.stdout.splitlines()} - {"more.yaml"}
-    method = {"src/parallel_rnn/_half.py", "experiments/harness/methods.py", "tiny.yaml"}
+    touched = {line[3:] for line in answer.stdout.splitlines()}
+    method = {
+        "src/parallel_rnn/_half.py",
+        "experiments/harness/methods.py",
+        "config/scale_smoke.yaml",
+    }
     experiment = {
         "experiments/mine.py",
         "config/schema.yaml",
@@ -175,5 +179,7 @@ def test_they_are_archived_and_drawn_from_the_archive(grown):
     assert "half_deer" in (archive / "gru_scaling.csv").read_text()
     assert (archive / "mine.csv").exists() and (archive / "mine.json").exists()
     git(folder, "add", "--all")
-    run_tiny(folder, "mine", "--config", "source=archived/grown")
+    archived = ("--config", "source=archived/grown")
+    drawn = snakemake(folder, "--cores", "all", "mine", *archived)
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
     assert (folder / "figures" / "out" / "archived" / "grown" / "mine.svg").exists()

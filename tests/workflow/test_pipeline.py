@@ -23,7 +23,7 @@ from tests.clones import (
     command,
     environment,
     make_clone,
-    run_tiny,
+    run_smoke,
     snakemake,
 )
 from tests.printed import printed
@@ -145,7 +145,7 @@ def test_a_second_run_at_the_same_time_is_refused(origin, tmp_path):
     (folder / ".snakemake").mkdir()
     with (folder / ".snakemake" / "run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        answer = snakemake(folder, "gru_accuracy", "--configfile", "tiny.yaml")
+        answer = snakemake(folder, "gru_accuracy", "--config", "scale=smoke")
     assert answer.returncode != 0
     assert "Another snakemake is running in this folder" in answer.stderr
     assert not (folder / "results" / "fresh").exists()
@@ -172,7 +172,7 @@ def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
     held = {path.stem for path in (finished / "results" / "fresh" / "smoke").glob("*.csv")}
     for name in [*made_from(held), *REPORT]:
         assert (folder / name).stat().st_size > 0, name
-    assert "Nothing to be done" in run_tiny(finished)
+    assert "Nothing to be done" in run_smoke(finished)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_a_changed_archive_beside_makes_the_claims_again(origin, tmp_path):
 
 @pytest.mark.slow
 def test_the_html_report_loads_nothing_from_elsewhere(finished):
-    run_tiny(finished, "--report", "report.html")
+    run_smoke(finished, "--report", "report.html")
     assert remote_addresses((finished / "report.html").read_text()) == []
     (finished / "report.html").unlink()
 
@@ -315,7 +315,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_the_next_call_finishes(ori
     results, logs = (folder / kind / "fresh" / "smoke" for kind in ("results", "logs"))
     with (tmp_path / "first.txt").open("w") as output:
         first = subprocess.Popen(
-            command("gru_scaling", "--cores", "all", "--configfile", "tiny.yaml"),
+            command("gru_scaling", "--cores", "all", "--config", "scale=smoke"),
             cwd=folder,
             env=environment(folder),
             stdout=output,
@@ -330,7 +330,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_the_next_call_finishes(ori
     assert len(kept) == 1
     assert not (results / "gru_scaling.csv").exists()
 
-    answer = snakemake(folder, "gru_scaling", "--cores", "all", "--configfile", "tiny.yaml")
+    answer = snakemake(folder, "gru_scaling", "--cores", "all", "--config", "scale=smoke")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     curves = complete_curves(results / "gru_scaling")
     assert len(curves) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import catalogue
 from experiments.harness.sources import Sources
-from tests.clones import ROOT, TINY, run_tiny, snakemake
+from tests.clones import ROOT, run_smoke
 
 pytestmark = pytest.mark.slow
 TIMING = "experiments/harness/timing.py"
@@ -35,7 +35,7 @@ def measuring(plan: str) -> set[str]:
 
 def test_editing_an_experiment_restarts_that_experiment_only(finished):
     with edited(finished, "experiments/wide.py", "jax.random.split(", "jax.random.split(*[], "):
-        assert measuring(run_tiny(finished, "-n")) == {"wide"}
+        assert measuring(run_smoke(finished, "-n")) == {"wide"}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_editing_an_experiment_restarts_that_experiment_only(finished):
 )
 def test_comments_docstrings_and_layout_restart_nothing(finished, name, old, new):
     with edited(finished, name, old, new):
-        assert "Nothing to be done" in run_tiny(finished, "-n")
+        assert "Nothing to be done" in run_smoke(finished, "-n")
 
 
 def test_editing_the_timing_restarts_those_that_time(finished):
@@ -71,7 +71,7 @@ def test_editing_the_timing_restarts_those_that_time(finished):
         "return time.perf_counter() - start",
         "return -start + time.perf_counter()",
     ):
-        assert measuring(run_tiny(finished, "-n")) == timing
+        assert measuring(run_smoke(finished, "-n")) == timing
     assert "baselines" not in timing and "gru_accuracy" not in timing
     assert {one.name for one in catalogue.EXPERIMENTS if one.timed} - timing <= {"damping"}
 
@@ -79,14 +79,14 @@ def test_editing_the_timing_restarts_those_that_time(finished):
 def test_a_method_restarts_those_that_select_it(finished):
     registry = "experiments/harness/methods.py"
     with edited(finished, registry, '"jacobi", "Jacobi"', '"jacobi", "Jacobi\'s"'):
-        assert measuring(run_tiny(finished, "-n")) == {"windows"}
+        assert measuring(run_smoke(finished, "-n")) == {"windows"}
 
 
 def test_a_solver_restarts_all_that_solve(finished):
     path = "src/parallel_rnn/_solve.py"
     with edited(finished, path, "import jax\n", "import jax\n\nCHANGED = 1\n"):
         names = {one.name for one in catalogue.EXPERIMENTS} - {"baselines"}
-        assert measuring(run_tiny(finished, "-n")) == names | {
+        assert measuring(run_smoke(finished, "-n")) == names | {
             "argru_training",
             "argru_training_seed",
         }
@@ -94,10 +94,9 @@ def test_a_solver_restarts_all_that_solve(finished):
 
 def test_a_touched_file_restarts_nothing(finished):
     (finished / "src" / "parallel_rnn" / "_solve.py").touch()
-    assert "Nothing to be done" in run_tiny(finished, "-n")
+    assert "Nothing to be done" in run_smoke(finished, "-n")
 
 
 def test_changed_parameter_runs_again(finished):
-    (finished / "more.yaml").write_text(TINY.replace("repetitions: 1", "repetitions: 2"))
-    answer = snakemake(finished, "-n", "--configfile", "more.yaml")
-    assert "gru_scaling" in measuring(answer.stdout + answer.stderr)
+    with edited(finished, "config/scale_smoke.yaml", "warmups: 0", "warmups: 1"):
+        assert measuring(run_smoke(finished, "-n")) == {"gru_scaling"}
