@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,22 @@ from tests.clones import ROOT, run_smoke
 
 pytestmark = pytest.mark.slow
 TIMING = "experiments/harness/timing.py"
+# Edits that change no result.
+HARMLESS = [
+    (
+        "experiments/wide.py",
+        "def stepped(form: str) -> Method:",
+        "def stepped(form: str) -> Method:  #",
+    ),
+    (
+        "experiments/gru_scaling.py",
+        '"""What the first run of',
+        '"""This is what the first run of',
+    ),
+    ("experiments/harness/outcome.py", "def first_below(", "\n\ndef first_below("),
+    ("src/parallel_rnn/_solve.py", "import jax\n", "import jax  # of course\n"),
+    (TIMING, '"""Programs are compiled', '"""All programs are compiled'),
+]
 
 
 @contextmanager
@@ -38,26 +54,10 @@ def test_editing_an_experiment_restarts_that_experiment_only(finished):
         assert measuring(run_smoke(finished, "-n")) == {"wide"}
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        (
-            "experiments/wide.py",
-            "def stepped(form: str) -> Method:",
-            "def stepped(form: str) -> Method:  #",
-        ),
-        (
-            "experiments/gru_scaling.py",
-            '"""What the first run of',
-            '"""This is what the first run of',
-        ),
-        ("experiments/harness/outcome.py", "def first_below(", "\n\ndef first_below("),
-        ("src/parallel_rnn/_solve.py", "import jax\n", "import jax  # of course\n"),
-        (TIMING, '"""Programs are compiled', '"""All programs are compiled'),
-    ],
-)
-def test_comments_docstrings_and_layout_restart_nothing(finished, name, old, new):
-    with edited(finished, name, old, new):
+def test_comments_docstrings_and_layout_restart_nothing(finished):
+    with ExitStack() as edits:
+        for name, old, new in HARMLESS:
+            edits.enter_context(edited(finished, name, old, new))
         assert "Nothing to be done" in run_smoke(finished, "-n")
 
 
