@@ -175,6 +175,16 @@ def test_everything_is_made_and_a_second_call_has_nothing_to_do(finished):
     assert "Nothing to be done" in run_smoke(finished)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("one", catalogue.EXPERIMENTS, ids=lambda one: one.name)
+def test_every_experiment_wrote_its_tables_and_a_record(finished, one):
+    fresh = finished / "results" / "fresh" / "smoke"
+    assert all(len(pd.read_csv(fresh / f"{stem}.csv")) > 0 for stem in one.stems)
+    records = json.loads((fresh / f"{one.name}.json").read_text())
+    for record in records if isinstance(records, list) else [records]:
+        assert record["experiment"] == one.name
+
+
 @pytest.fixture
 def keeper(request, label):
     """The clone that has an archive, in which everything else is newer than its results."""
