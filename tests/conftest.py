@@ -67,3 +67,11 @@ def barely_optimised():
         jax.config.update(flag, True)
         yield
         jax.config.update(flag, False)
+
+
+@pytest.fixture
+def optimised(barely_optimised):
+    """All effort for one test: it runs long, or looks at the program that users have."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

@@ -23,6 +23,7 @@ from parallel_rnn._flat import flatten_recurrence
 
 from recurrences import cell_table, gru, largest_difference, pair, temporary_bytes
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
 LENGTH = 5
 
 
@@ -106,6 +107,7 @@ def test_blocks_must_divide_the_state(size):
         solve(cell, s0, xs, solver)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_memory_of_the_diagonal_does_not_grow_with_the_square_of_the_state():
     length = 1000
 
