@@ -221,20 +221,19 @@ class _Work(eqx.Module):
         With one that has not, such as a bias, it moves them to the front, and all that follows is
         transposed. So vectors that f closes over are given to each chunk.
         """
+        step = self.window.recurrence.step
         if self.axis == 0:
-            return jax.vmap(self.window.recurrence.step)(s, x)
-        is_vector = jax.tree.map(
-            lambda a: a.ndim == 1 and eqx.is_inexact_array(a), self.window.recurrence.step
-        )
-        vectors, rest = eqx.partition(self.window.recurrence.step, is_vector)
+            return jax.vmap(step)(s, x)
+        is_vector = jax.tree.map(lambda a: a.ndim == 1 and eqx.is_inexact_array(a), step)
+        vectors, rest = eqx.partition(step, is_vector)
         vectors = jax.tree.map(
             lambda a: jnp.broadcast_to(a[:, None], (a.size, self.num_chunks)), vectors
         )
 
-        def step(vectors: PyTree, s: Array, x: PyTree) -> Array:
-            return eqx.combine(vectors, rest)(s, x)
+        def step_of(vectors: PyTree, s: Array, x: PyTree) -> Array:
+            return eqx.combine(vectors, rest).matrices_first(s, x)
 
-        return jax.vmap(step, (-1, -1, 0), -1)(vectors, s, x)
+        return jax.vmap(step_of, (-1, -1, 0), -1)(vectors, s, x)
 
     def at(self, arrays: PyTree, c: Int[Array, ""] | int) -> PyTree:
         """Step c of arrays that hold all steps."""

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._linear_scan import platform
-from ._program import closed
+from ._program import Program, closed
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
 from ._values import is_number
 
@@ -24,7 +24,7 @@ class FlatRecurrence(eqx.Module):
     floating-point type that a step computes in.
     """
 
-    step: Callable[[Array, Any], Array]
+    step: Program
     project: Callable[[Any], Any]
     projected_step: Callable[[Array, Any], Array]
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None

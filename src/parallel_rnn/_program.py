@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.core import eval_jaxpr
 from jax.extend.core import Literal
 from jax.sharding import AxisType
@@ -40,6 +41,15 @@ class Program(eqx.Module):
         meshes = [kind.sharding.mesh for kind in kinds if hasattr(kind, "sharding")]
         return any(AxisType.Explicit in mesh.axis_types for mesh in meshes)
 
+    def matrices_first(self, *args: Any) -> Any:
+        """What the function returns, with W^T v in place of v W for a vector and a matrix.
+
+        `vmap` leaves an axis that it adds behind the last one where it is in W^T v. In v W it moves
+        it to the front, and what follows is transposed.
+        """
+        leaves = _matrices_first(self.program, self.arrays, jax.tree.leaves(args))
+        return jax.tree.unflatten(self.outputs, leaves)
+
     def completed(self, known: Sequence[Any], *args: Any) -> Any:
         """What the function returns, of which some leaves are known.
 
@@ -67,31 +77,67 @@ def closed(fn: Callable, *examples: Any) -> Program:
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 
+def _matrices_first(program: Any, constants: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    """All outputs of a program, and of those that are called in it, with matrices first."""
+    values = dict(zip(program.constvars, constants, strict=True))
+    values |= zip(program.invars, inputs, strict=True)
+    for equation in program.eqns:
+        operands = [_value(atom, values) for atom in equation.invars]
+        if equation.primitive.name == "jit":
+            inner = equation.params["jaxpr"]
+            found = _matrices_first(inner.jaxpr, inner.consts, operands)
+        elif _is_vector_times_matrix(equation):
+            vector, matrix = operands
+            found = [jnp.matmul(matrix.T, vector, **_accuracy(equation))]
+        else:
+            found = _evaluated(program, equation, values)
+        values |= zip(equation.outvars, found, strict=True)
+    return [_value(atom, values) for atom in program.outvars]
+
+
+def _is_vector_times_matrix(equation: Any) -> bool:
+    if equation.primitive.name != "dot_general":
+        return False
+    dims = [atom.aval.ndim for atom in equation.invars]
+    return dims == [1, 2] and equation.params["dimension_numbers"] == (((0,), (0,)), ((), ()))
+
+
+def _accuracy(product: Any) -> dict[str, Any]:
+    names = ("precision", "preferred_element_type")
+    return {name: product.params[name] for name in names}
+
+
+def _value(atom: Any, values: dict[Any, Any]) -> Any:
+    return atom.val if isinstance(atom, Literal) else values.get(atom)
+
+
+def _evaluated(program: Any, equation: Any, values: dict[Any, Any]) -> list[Any]:
+    """What one equation of a program computes."""
+    used = [atom for atom in equation.invars if not isinstance(atom, Literal)]
+    parts: Any = dict(constvars=[], invars=used, outvars=equation.outvars, eqns=[equation])
+    return eval_jaxpr(program.replace(**parts), [], *(values[atom] for atom in used))
+
+
 def _completed(
     program: Any, constants: Sequence[Any], inputs: Sequence[Any], known: Sequence[Any]
 ) -> list[Any]:
     """All outputs of a program, those that are not `None` as they are."""
     values = dict(zip(program.constvars, constants, strict=True))
     values |= zip(program.invars, inputs, strict=True)
-
-    def of(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values.get(atom)
-
     for atom, value in zip(program.outvars, known, strict=True):
-        if value is not None and of(atom) is None:
+        if value is not None and _value(atom, values) is None:
             values[atom] = value
     for equation in _needed(program, values):
-        found = [of(atom) for atom in equation.outvars]
+        found = [_value(atom, values) for atom in equation.outvars]
         if equation.primitive.name == "jit" and any(value is not None for value in found):
-            inner, arguments = equation.params["jaxpr"], map(of, equation.invars)
-            found = _completed(inner.jaxpr, inner.consts, [*arguments], found)
+            inner = equation.params["jaxpr"]
+            operands = [_value(atom, values) for atom in equation.invars]
+            found = _completed(inner.jaxpr, inner.consts, operands, found)
         else:
-            used = [atom for atom in equation.invars if not isinstance(atom, Literal)]
-            parts: Any = dict(invars=used, outvars=equation.outvars, eqns=[equation])
-            found = eval_jaxpr(program.replace(constvars=[], **parts), [], *map(of, used))
+            found = _evaluated(program, equation, values)
         for atom, value in zip(equation.outvars, found, strict=True):
             values.setdefault(atom, value)
-    return [of(atom) for atom in program.outvars]
+    return [_value(atom, values) for atom in program.outvars]
 
 
 def _needed(program: Any, values: dict[Any, Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
+from parallel_rnn._program import closed
 
 from recurrences import (
     UNDAMPED,
@@ -303,6 +304,28 @@ def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
 
 def test_chunks_of_one_sequence_on_many_devices():
     run_alone("sharded.py", num_devices=8)
+
+
+def transposed(step, s, x):
+    """How many arrays of all chunks a step transposes."""
+    program = jax.make_jaxpr(jax.vmap(step, (-1, 0), -1))(s, x)
+    moved = [e for e in program.eqns if e.primitive.name == "transpose"]
+    return sum(len(x) in equation.invars[0].aval.shape for equation in moved)
+
+
+def test_products_of_a_vector_and_a_matrix_leave_chunks_last():
+    """What Flax and one's own functions write as x @ W is not transposed, nor another number."""
+    w, u = (jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate([(3, 3), (5, 3)]))
+    s, x = jnp.linspace(-1, 1, 21).reshape(3, 7), jnp.linspace(-1, 1, 35).reshape(7, 5)
+
+    def f(s, x):
+        return jnp.tanh(s @ w + jax.jit(lambda x: jax.lax.dot(x, u, precision="high"))(x))
+
+    step = closed(f, s[:, 0], x[0])
+    assert transposed(step, s, x) > 0
+    assert transposed(step.matrices_first, s, x) == 0
+    found = jax.vmap(step.matrices_first, (-1, 0), -1)(s, x)
+    assert largest_difference(found, jax.vmap(f, (-1, 0), -1)(s, x)) < 1e-15
 
 
 def test_memory_is_that_of_the_states():
