@@ -2,7 +2,7 @@
 
 Where f remembers, the repair of chunks takes as long as taking the steps one after another. Which
 of the two it is, is tried on the first chunk, for about a hundredth of the work, and then on some
-of all chunks.
+of all chunks. Where the sequence is short, steps are taken one after another without a trial.
 """
 
 import math
@@ -11,9 +11,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import only_if
+from ._acceptance import accumulation_dtype, only_if
 from ._adjoint import UnrolledAdjoint
 from ._chunks import WARM_UP, Chunked, in_chunks
 from ._forgetting import last_start, steps_to_forget
@@ -21,7 +21,7 @@ from ._in_place import write
 from ._iterate import Iterate
 from ._linear_scan import platform
 from ._linearised import BLOCK
-from ._methods import Jacobi, QuasiDEER
+from ._methods import Jacobi
 from ._solver import AbstractSolver, Window, count_finite, stepped
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
@@ -29,6 +29,9 @@ from ._window import state_before, step_at, steps_from
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
 SHORTEST_CHUNK = 3 * WARM_UP
+# Shorter sequences gain less than the trial, the warm-up and the start of wide operations take
+# (GRUs of 1 to 128 units, of this package, Equinox and Flax, on two cores).
+SHORTEST = 2**15
 # The part of a chunk that its repair may take. Deeper ones cost what chunks gain.
 DEEPEST_REPAIR = 1 / 4
 # So many series under `vmap` fill the vector units by themselves, and are as fast in turn.
@@ -86,24 +89,48 @@ class ChunkedIfForgetful(AbstractSolver):
         return 0
 
 
+class InTurn(AbstractSolver):
+    """One step after another, in the form that is the fastest on a CPU."""
+
+    def run(self, window, max_steps, loop):
+        del max_steps
+        states, no = jnp.zeros_like(window.guess), jnp.asarray(False)
+        return _taken_unless(no, window, states, loop.empty_trace(states))
+
+    def default_max_steps(self, window):
+        del window
+        return 0
+
+    def numbers_per_step(self, state_size):
+        del state_size
+        return 0
+
+
 def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> Iterate:
     """What a sweep found where that is right, else the states of one step after another.
 
     They are written over those of the sweep. No step is taken where all is right; a branch would
     copy all states.
     """
-    states = varying_over(axes_of(window), swept.states)
+    taken = _taken_unless(right, window, swept.states, swept.trace)
+    swept = eqx.tree_at(lambda iterate: iterate.states, swept, taken.states)
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(right, a, b), swept, taken)
+
+
+def _taken_unless(
+    right: Bool[Array, ""], window: Window, states: Float[Array, "T D"], trace: PyTree
+) -> Iterate:
+    """The outcome of one step after another, unless all states are right."""
+    states = varying_over(axes_of(window), states)
     states, are_finite = _take_steps(right, window, states)
     num_finite = only_if(
         ~are_finite,
         lambda states: count_finite(states, window.valid_length),
         states,
-        jnp.full_like(swept.num_steps, len(states)),
+        jnp.asarray(len(states)),
     )
-    zeros = jnp.zeros_like(swept.verdict.residual), jnp.zeros_like(swept.num_steps)
-    taken = stepped(window, states, num_finite, *zeros, swept.trace)
-    swept = eqx.tree_at(lambda iterate: iterate.states, swept, states)
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(right, a, b), swept, taken)
+    residual = jnp.zeros((), accumulation_dtype(states.dtype))
+    return stepped(window, states, num_finite, residual, jnp.zeros((), int), trace)
 
 
 def _take_steps(
@@ -162,10 +189,12 @@ def solver_of(options: Any, length: int) -> AbstractSolver:
     it does nothing yet.
     """
     if options.chunk != "auto":
-        return in_chunks(options.solver, options.chunk, length)
+        return in_chunks(options.method, options.chunk, length)
+    if platform() != "cpu" or not _is_left_open(options):
+        return options.method
+    if length < SHORTEST:
+        return InTurn()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
-    if platform() != "cpu" or 2 * size > length or not _is_left_open(options):
-        return options.solver
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
 
 
@@ -181,7 +210,7 @@ def num_chunks_of(length: int) -> int:
 def _is_left_open(options: Any) -> bool:
     """Whether it is open how the states are found."""
     return (
-        bool(eqx.tree_equal(options.solver, QuasiDEER()))
+        options.solver is None
         and options.window == "auto"
         and options.guess is None
         and options.max_steps is None

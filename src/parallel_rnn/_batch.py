@@ -12,7 +12,6 @@ from jaxtyping import PyTree
 
 from ._check import as_array, as_arrays, as_guess, check_batch, check_lengths, check_names
 from ._explicit import left_to_compiler, spec_of, specs_over_time
-from ._methods import QuasiDEER
 from ._order import repeat_last
 from ._solution import Solution, check_batch_result
 from ._solve import Options, check_call, solve_checked, specs_of_solution
@@ -26,7 +25,7 @@ def solve_batch(
     f: Callable[[Any, Any], Any],
     s0: State,
     xs: Inputs | None,
-    solver: AbstractSolver = QuasiDEER(),
+    solver: AbstractSolver | None = None,
     *,
     lengths: Any = None,
     length: int | None = None,

@@ -167,7 +167,7 @@ def check_lengths(lengths: Array, length: int) -> None:
 def check_options(options: Any) -> None:
     """Refuse options of `solve` that mean nothing."""
     examples = "a solver such as `QuasiDEER()`, `DEER()` or `Sequential()`"
-    check_kind("solver", options.solver, AbstractSolver, examples)
+    check_kind("solver", options.method, AbstractSolver, examples)
     examples = "an adjoint such as `ImplicitAdjoint()` or `IteratedAdjoint()`"
     check_kind("adjoint", options.adjoint, AbstractAdjoint, examples)
     if options.fallback is not None and not isinstance(options.fallback, Sequential):
@@ -199,7 +199,7 @@ def _check_chunk(options: Any) -> None:
     check_count(
         "chunk", chunk, 1, '"auto" and None, which solves for single steps, are allowed too'
     )
-    check_joined(options.solver, options.chunk)
+    check_joined(options.method, options.chunk)
     if isinstance(options.window, int):
         raise ValueError(
             f"`chunk` is {chunk} and `window` is {options.window}. Chunks lie side by side over "

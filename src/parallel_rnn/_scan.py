@@ -14,7 +14,6 @@ from ._adjoint import AbstractAdjoint, ImplicitAdjoint
 from ._carry import trace_body, types_of
 from ._check import as_arrays, as_guess, check_function, check_guess, check_length, check_unroll
 from ._explicit import left_to_compiler, spec_of, specs_over_time, type_of_one
-from ._methods import QuasiDEER
 from ._order import in_scan_order
 from ._solution import Solution, check_result
 from ._solve import Options, axes_of_function, one_input, solve_checked, specs_of_solution
@@ -34,7 +33,7 @@ def scan(
     unroll: int | bool = 1,
     _split_transpose: bool = False,
     *,
-    solver: AbstractSolver = QuasiDEER(),
+    solver: AbstractSolver | None = None,
     guess: PyTree | Literal["zeros"] | None = None,
     window: int | Literal["auto"] | None = "auto",
     chunk: int | Literal["auto"] | None = "auto",

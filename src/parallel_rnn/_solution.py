@@ -65,7 +65,7 @@ class Solution(eqx.Module):
     - `result`: a member of `RESULTS`; compare with `sol.result == RESULTS.successful`.
     - `ending`: a member of `ENDINGS`, why the solve ended.
     - `stats`: a dictionary of scalars.
-        - `num_steps`: iterations, summed over the windows.
+        - `num_steps`: iterations, summed over the windows; 0 for one step after another.
         - `num_fallback`: steps that the fallback took, one after another.
         - `num_windows`: windows that the sequence was cut into; `window` is their length.
         - `max_steps`: the bound on the iterations of one window.

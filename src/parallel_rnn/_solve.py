@@ -41,7 +41,7 @@ def solve(
     f: Callable[[Any, Any], Any],
     s0: State,
     xs: Inputs | None,
-    solver: AbstractSolver = QuasiDEER(),
+    solver: AbstractSolver | None = None,
     *,
     length: int | None = None,
     reverse: bool = False,
@@ -78,7 +78,8 @@ def solve(
     - `xs`: the inputs, a PyTree of arrays with a leading axis of length T, or `None` with
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
-      `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem.
+      `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem. `None` is
+      `QuasiDEER()`, where `chunk="auto"` knows nothing faster.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first, as `jax.lax.scan(reverse=True)` does:
       s_t = f(s_{t+1}, x_t). States and `guess` are in the order of `xs`. What counts steps, and
@@ -94,11 +95,11 @@ def solve(
       hundred steps), several times slower than `Sequential()` where it does not. There are no
       windows then, and an iteration (`num_steps`, `max_steps`, `trace`) is a sweep over all
       chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation. `"auto"`
-      is for a CPU, where no method on single steps is as fast as sequential evaluation: it tries
-      on some steps whether f forgets, and takes a sweep of chunks (or two) where it does and
-      one step after another where it does not (`num_steps` is 0). It leaves single steps where
-      anything else is asked for (another solver than `QuasiDEER()`, a `window`, `max_steps`, a
-      `guess`, a `trace`, `UnrolledAdjoint`), for short sequences and on a GPU.
+      is for a CPU, where no method on single steps is as fast as sequential evaluation: it takes
+      one step after another (`num_steps` is 0), but where T is at least 32,768 and f forgets, as
+      is tried on some steps, a sweep of chunks (or two). It iterates on single steps on a GPU,
+      and where anything is asked for: a `solver`, a `window`, `max_steps`, a `guess`, a `trace`,
+      `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
@@ -127,7 +128,7 @@ def solve(
 class Options(eqx.Module):
     """The options of `solve`, which explains them."""
 
-    solver: AbstractSolver = QuasiDEER()
+    solver: AbstractSolver | None = None
     guess: Any = None
     window: int | Literal["auto"] | None = "auto"
     max_steps: int | None = None
@@ -139,6 +140,11 @@ class Options(eqx.Module):
 
     def __check_init__(self):
         check_options(self)
+
+    @property
+    def method(self) -> AbstractSolver:
+        """The solver, quasi-DEER where none is asked for."""
+        return QuasiDEER() if self.solver is None else self.solver
 
 
 def check_call(s0: State, xs: Inputs, guess: Any, length: int | None) -> int:
@@ -209,7 +215,7 @@ def _solve(
         return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, one_input(xs))
     previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
-    adjoint = adjoint_for(options.solver, options.adjoint, recurrence, previous, xs)
+    adjoint = adjoint_for(options.method, options.adjoint, recurrence, previous, xs)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps

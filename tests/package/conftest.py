@@ -8,6 +8,8 @@ reference, than in a solver, which evaluates many steps at once.
 import jax
 import pytest
 
+from parallel_rnn._auto_chunks import SHORTEST_CHUNK
+
 
 @pytest.fixture(autouse=True)
 def strict_jax():
@@ -24,4 +26,12 @@ def strict_jax():
 def promoting(strict_jax):
     """The promotion that users have: a complex number times a float is one step of their `f`."""
     with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def chunks_of_short_sequences():
+    """`chunk="auto"` tries chunks from a length on that tests can afford."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("parallel_rnn._auto_chunks.SHORTEST", 2 * SHORTEST_CHUNK)
         yield

@@ -112,12 +112,14 @@ def test_an_input_that_is_not_finite_is_never_called_right(solver, window):
 def test_scan_and_batches_see_it_too():
     xs = jnp.ones((2, 5000, 4), jnp.float32).at[1, 4000, 0].set(jnp.nan)
     s0 = jnp.zeros((2, 4), jnp.float32)
-    solution = solve_batch(half, s0, xs, throw=False)
+    solution = solve_batch(half, s0, xs, QuasiDEER(), throw=False)
     assert (solution.result == RESULTS.successful).tolist() == [True, False]
     with pytest.raises(SolveError, match="contain NaN"):
         scan(lambda s, x: (half(s, x), s), s0[1], xs[1])
     lengths = jnp.array([5000, 4000])
-    assert (solve_batch(half, s0, xs, lengths=lengths).stats["num_verified"] == lengths).all()
+    assert (
+        solve_batch(half, s0, xs, QuasiDEER(), lengths=lengths).stats["num_verified"] == lengths
+    ).all()
 
 
 def test_an_infinite_input_that_the_recurrence_takes_is_right():
@@ -125,7 +127,7 @@ def test_an_infinite_input_that_the_recurrence_takes_is_right():
         return jnp.tanh(0.5 * s + x)
 
     xs = jnp.ones((600, 8)).at[300].set(-jnp.inf)
-    solution = solve(bounded, jnp.zeros(8), xs)
+    solution = solve(bounded, jnp.zeros(8), xs, QuasiDEER())
     assert largest_difference(solution.value, reference(bounded, jnp.zeros(8), xs)) < 1e-14
 
 
@@ -204,7 +206,7 @@ def test_a_jump_of_f_is_no_rounding():
         return jnp.where(s > 1, 0.5 * s, 1.0003 * s)
 
     s0 = jnp.full(3, 0.9, jnp.float32)
-    found = solve(f, s0, None, length=2000, throw=False)
+    found = solve(f, s0, None, QuasiDEER(), length=2000, throw=False)
     wanted = reference(f, s0, None, 2000)
     assert found.result != RESULTS.successful or largest_difference(found.value, wanted) < 1e-4
 
@@ -223,7 +225,7 @@ def test_stats_tell_why_it_ended():
     assert ending(Sequential())[0] == ENDINGS.sequential
     assert ending(QuasiDEER(), max_steps=1, fallback=Sequential())[0] == ENDINGS.sequential
     assert ending(QuasiDEER(), max_steps=1)[0] == ENDINGS.failed
-    end, found = ending()
+    end, found = ending(QuasiDEER())
     assert end == ENDINGS.rounding
     assert 0 < found.stats["roundings"] <= 8
     assert found.stats["drift"] <= 4
@@ -255,7 +257,7 @@ def test_a_coarser_type_inside_is_named():
 @pytest.mark.device
 def test_answers_repeat():
     cell, s0, xs = gru(4, 300, "float32")
-    first, second = (solve(cell, s0, xs).value for _ in range(2))
+    first, second = (solve(cell, s0, xs, QuasiDEER()).value for _ in range(2))
     assert (first == second).all()
 
 
@@ -315,7 +317,7 @@ def test_the_iterated_adjoint_holds_the_promise():
     f, s0 = slow(1e-4), jnp.ones(2, jnp.float32)
 
     def last(s0, adjoint):
-        return jnp.sum(solve(f, s0, None, length=5000, adjoint=adjoint).value[-1])
+        return jnp.sum(solve(f, s0, None, QuasiDEER(), length=5000, adjoint=adjoint).value[-1])
 
     def by_scan(s0):
         return jnp.sum(reference(f, s0, None, 5000)[-1])

@@ -18,8 +18,10 @@ from parallel_rnn import (
 )
 from parallel_rnn._auto_chunks import (
     NUM_CHUNKS,
+    SHORTEST,
     SHORTEST_CHUNK,
     ChunkedIfForgetful,
+    InTurn,
     num_chunks_of,
     solver_of,
 )
@@ -31,6 +33,8 @@ from parallel_rnn._solver import Window
 from recurrences import gru, largest_difference, reference
 
 LENGTH = 2 * SHORTEST_CHUNK + 5
+
+pytestmark = pytest.mark.usefixtures("chunks_of_short_sequences")
 
 
 def slow_average(s, x):
@@ -149,6 +153,7 @@ def test_nothing_to_forget():
     "asked",
     [
         {"solver": DEER()},
+        {"solver": QuasiDEER()},
         {"solver": QuasiDEER(rtol=1e-4, atol=1e-4)},
         {"window": None},
         {"window": 100},
@@ -163,7 +168,7 @@ def test_what_is_asked_for_is_done(asked):
     """Only where it is left open how states are found are chunks taken."""
     assert isinstance(solver_of(Options(), LENGTH), ChunkedIfForgetful)
     options = Options(**asked)
-    assert solver_of(options, LENGTH) == options.solver
+    assert solver_of(options, LENGTH) == options.method
 
 
 def test_how_long_chunks_are():
@@ -171,7 +176,18 @@ def test_how_long_chunks_are():
         solver = solver_of(Options(), length)
         assert isinstance(solver, ChunkedIfForgetful)
         assert solver.chunked.size == size
-    assert solver_of(Options(), 2 * SHORTEST_CHUNK - 1) == QuasiDEER()
+
+
+def test_short_sequences_take_steps_in_turn(monkeypatch):
+    """Without a trial, which would take longer than they do."""
+    cell, s0, xs = gru(3, 2 * SHORTEST_CHUNK - 1)
+    solution = solve(cell, s0, xs)
+    assert solution.stats["num_steps"] == 0
+    assert solution.ending == ENDINGS.sequential
+    assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
+    monkeypatch.setattr("parallel_rnn._auto_chunks.SHORTEST", SHORTEST)
+    assert isinstance(solver_of(Options(), SHORTEST), ChunkedIfForgetful)
+    assert isinstance(solver_of(Options(), SHORTEST - 1), InTurn)
 
 
 def test_a_gpu_keeps_to_single_steps(monkeypatch):

@@ -54,9 +54,11 @@ def test_padding_is_ignored(solver, group, window):
 
 def test_every_series_takes_its_own_iterations():
     cell, s0, xs = batch()
-    solution = solve_batch(cell, s0, xs)
+    solution = solve_batch(cell, s0, xs, QuasiDEER())
     assert largest_difference(solution.value, all_by_scan(cell, s0, xs)) < 1e-10
-    alone = [int(solve(cell, s, x).stats["num_steps"]) for s, x in zip(s0, xs, strict=True)]
+    alone = [
+        int(solve(cell, s, x, QuasiDEER()).stats["num_steps"]) for s, x in zip(s0, xs, strict=True)
+    ]
     # Another program may round f in another way, and end an iteration earlier or later.
     assert np.abs(np.array(solution.stats["num_steps"]) - alone).max() <= 1
     assert len(set(alone)) > 2
@@ -154,7 +156,7 @@ def test_inputs_without_a_zero(reverse):
 
 def test_no_inputs():
     s0 = jnp.array([[0.1], [0.2]])
-    solution = solve_batch(lambda s, _: jnp.cos(s), s0, None, length=30)
+    solution = solve_batch(lambda s, _: jnp.cos(s), s0, None, QuasiDEER(), length=30)
     wanted = jax.vmap(lambda s: reference(lambda s, _: jnp.cos(s), s, None, 30))(s0)
     assert largest_difference(solution.value, wanted) < 1e-10
 
@@ -163,7 +165,7 @@ def test_the_first_series_that_failed_is_named():
     cell, s0, xs = batch()
     with pytest.raises(SolveError, match=r"2 of 5 series failed. The first is series 2:\n.*NaN"):
         solve_batch(cell, s0, xs.at[2:4, 7].set(jnp.nan))
-    solution = solve_batch(cell, s0, xs.at[2, 7].set(jnp.nan), throw=False)
+    solution = solve_batch(cell, s0, xs.at[2, 7].set(jnp.nan), QuasiDEER(), throw=False)
     assert solution.stats["num_verified"].tolist() == [40, 40, 7, 40, 40]
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from parallel_rnn import Jacobi, QuasiDEER, Sequential, scan, solve, solve_batch
 from recurrences import run_alone
 
 T, D = 8, 2
+ITERATED = QuasiDEER()
 W = np.array([[0.3, -0.5], [0.4, 0.2]])
 START = np.array([0.1, -0.2])
 INPUTS = np.linspace(-1.0, 1.5, T * D).reshape(T, D)
@@ -34,8 +36,8 @@ def by_lax(w, s0, xs, f=cell):
     return jax.lax.scan(body, s0, xs)[1]
 
 
-def by_solve(w, s0, xs, f=cell, **options):
-    return solve(partial(f, w), s0, xs, **options).value
+def by_solve(w, s0, xs, f=cell, solver: Any = ITERATED, **options):
+    return solve(partial(f, w), s0, xs, solver, **options).value
 
 
 def by_scan(w, s0, xs, f=cell, **options):
@@ -46,9 +48,9 @@ def by_scan(w, s0, xs, f=cell, **options):
     return scan(body, s0, xs, **options)[1]
 
 
-def by_batch(w, s0, xs, f=cell, **options):
+def by_batch(w, s0, xs, f=cell, solver: Any = ITERATED, **options):
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (s0, xs))
-    return solve_batch(partial(f, w), *both, **options).value[1]
+    return solve_batch(partial(f, w), *both, solver, **options).value[1]
 
 
 OURS = {"solve": by_solve, "scan": by_scan, "solve_batch": by_batch}
@@ -241,11 +243,12 @@ def test_what_needs_a_forward_derivative_says_so():
     at = [jnp.asarray(a) for a in (W, START, INPUTS)]
     with pytest.raises(TypeError, match=r"no forward derivative .* `solver=Sequential\(\)`"):
         by_solve(*at, f=spiking)
-    # Jacobi takes no derivative of f, but its gradient does.
-    by_jacobi = partial(by_solve, f=spiking, solver=Jacobi())
-    assert_same(by_jacobi(*at), by_lax(*at, f=spiking))
-    with pytest.raises(TypeError, match=r"no forward derivative .* `solver=Sequential\(\)`"):
-        jax.grad(partial(total, by_jacobi))(*at)
+    # Jacobi and steps in turn take no derivative of f, but their gradient does.
+    for solver in (Jacobi(), None):
+        without = partial(by_solve, f=spiking, solver=solver)
+        assert_same(without(*at), by_lax(*at, f=spiking))
+        with pytest.raises(TypeError, match=r"no forward derivative .* `solver=Sequential\(\)`"):
+            jax.grad(partial(total, without))(*at)
 
 
 IGNORED = {

@@ -33,6 +33,8 @@ from parallel_rnn import (
 
 from draws import UNBOUNDED, Draw, draw, rounding_bound, sequential
 
+pytestmark = pytest.mark.usefixtures("chunks_of_short_sequences")
+
 NUM_DRAWS = int(os.environ.get("TRUST_DRAWS", "2000"))
 
 # The promise is 8 roundings a step at most, of a scale that counts twice what recent steps have
@@ -49,6 +51,8 @@ UNDAMPED, ELKS, OTHERS = "undamped", "ELK", "others"
 
 # dtype, D, T at most, kind of method, solver, options.
 SETTINGS = {
+    "default": ("float32", 4, 5000, UNDAMPED, None, {}),
+    "default, bfloat16": ("bfloat16", 4, 1000, UNDAMPED, None, {}),
     "quasi-DEER": ("float32", 4, 5000, UNDAMPED, QuasiDEER(), {}),
     "DEER": ("float32", 4, 5000, UNDAMPED, DEER(), {}),
     "Jacobi": ("float32", 4, 1000, UNDAMPED, Jacobi(), {}),
@@ -130,7 +134,7 @@ SETTINGS = {
 }
 
 
-def solved(drawn: Draw, solver: AbstractSolver, options: dict[str, Any]):
+def solved(drawn: Draw, solver: AbstractSolver | None, options: dict[str, Any]):
     """Whether the answer is called right, and the states."""
     group = options.get("group", 1)
     s0, xs = jax.tree.map(lambda leaf: jnp.stack([leaf] * group), (drawn.s0, drawn.xs))
