@@ -308,7 +308,7 @@ def test_chunks_of_one_sequence_on_many_devices():
 
 def transposed(step, s, x):
     """How many arrays of all chunks a step transposes."""
-    program = jax.make_jaxpr(jax.vmap(step, (-1, 0), -1))(s, x)
+    program: Any = jax.make_jaxpr(jax.vmap(step, (-1, 0), -1))(s, x)
     moved = [e for e in program.eqns if e.primitive.name == "transpose"]
     return sum(len(x) in equation.invars[0].aval.shape for equation in moved)
 

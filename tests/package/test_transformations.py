@@ -50,7 +50,7 @@ def by_scan(w, s0, xs, f=cell, **options):
 
 def by_batch(w, s0, xs, f=cell, solver: Any = ITERATED, **options):
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (s0, xs))
-    return solve_batch(partial(f, w), *both, solver, **options).value[1]
+    return solve_batch(partial(f, w), *both, solver=solver, **options).value[1]
 
 
 OURS = {"solve": by_solve, "scan": by_scan, "solve_batch": by_batch}
