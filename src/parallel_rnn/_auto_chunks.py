@@ -22,7 +22,7 @@ from ._iterate import Iterate
 from ._linear_scan import platform
 from ._linearised import BLOCK
 from ._methods import Jacobi
-from ._solver import AbstractSolver, Window, count_finite, stepped
+from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
 
@@ -89,21 +89,13 @@ class ChunkedIfForgetful(AbstractSolver):
         return 0
 
 
-class InTurn(AbstractSolver):
+class InTurn(Sequential):
     """One step after another, in the form that is the fastest on a CPU."""
 
     def run(self, window, max_steps, loop):
         del max_steps
         states, no = jnp.zeros_like(window.guess), jnp.asarray(False)
         return _taken_unless(no, window, states, loop.empty_trace(states))
-
-    def default_max_steps(self, window):
-        del window
-        return 0
-
-    def numbers_per_step(self, state_size):
-        del state_size
-        return 0
 
 
 def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> Iterate:
