@@ -13,8 +13,8 @@
 # %% [markdown]
 # # A Kalman filter: when the diagonal of the Jacobian is not enough
 #
-# A Kalman filter is a recurrence of a mean and a covariance. Quasi-DEER takes an iteration for every
-# step or two here, DEER about a dozen for all of them. The Jacobian says why.
+# A Kalman filter is a recurrence of a mean and a covariance. Quasi-DEER takes an iteration for
+# every step or two here, DEER about a dozen for all of them. The Jacobian says why.
 
 # %%
 import os
