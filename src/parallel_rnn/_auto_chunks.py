@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ._acceptance import accumulation_dtype, only_if
 from ._adjoint import UnrolledAdjoint
 from ._chunks import WARM_UP, Chunked, in_chunks
+from ._flat import FlatRecurrence
 from ._forgetting import last_start, steps_to_forget
 from ._in_place import write
 from ._iterate import Iterate
@@ -137,13 +138,13 @@ def _take_steps(
     if _is_worth_projecting(window):
         size, prepare, step = min(BLOCK, length), recurrence.project_all, recurrence.projected_step
     else:
-        size, prepare, step = length, lambda inputs: inputs, recurrence.step
+        size, prepare, step = length, lambda inputs, _: inputs, recurrence.step
 
     def take(number: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
         states, zeros = carry
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
-        inputs = prepare(steps_from(window.inputs, start, size))
+        inputs = prepare(steps_from(window.inputs, start, size), size)
 
         def turn(i: Int[Array, ""], now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             s, states, zeros = now
@@ -174,17 +175,17 @@ def _is_worth_projecting(window: Window) -> bool:
     return bool(weights) and (num_bytes > HIDDEN_BYTES or not fills_vectors)
 
 
-def solver_of(options: Any, length: int) -> AbstractSolver:
+def solver_of(options: Any, length: int, recurrence: FlatRecurrence) -> AbstractSolver:
     """The solver of the options of `solve`, in chunks where they ask for them.
 
     "auto" leaves all that is asked for as it is: a solver, a window, iterates to look at. On a GPU
-    it does nothing yet.
+    it does nothing yet. What f does beside returning a state, it does in the order of the steps.
     """
     if options.chunk != "auto":
         return in_chunks(options.method, options.chunk, length)
     if platform() != "cpu" or not _is_left_open(options):
         return options.method
-    if length < SHORTEST:
+    if length < SHORTEST or recurrence.step.has_effects():
         return InTurn()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
@@ -224,6 +225,8 @@ def _of_batch(flag: Bool[Array, ""], most: float = math.inf) -> Bool[Array, ""]:
     @together.def_vmap
     def _(size: int, is_batched: list, flag: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
         del is_batched
-        return _of_batch(jnp.all(flag) & (size < most), most), False
+        # A batch whose size is not known yet may be any.
+        are_few = most == math.inf or (isinstance(size, int) and size < most)
+        return _of_batch(jnp.all(flag) & are_few, most), False
 
     return together(flag)

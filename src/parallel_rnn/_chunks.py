@@ -296,7 +296,7 @@ class _Work(eqx.Module):
         """The states, if active, and the product of the transitions along each chunk."""
 
         def transition(c: Array, s: Float[Array, "K D"], x: PyTree) -> Jacobians:
-            inputs = self.window.recurrence.project_all(x)
+            inputs = self.window.recurrence.project_all(x, len(s))
             A = solver.transition.linearise(self.window.recurrence, s, inputs, number)[1]
             return keep_where(self.counts(c), A, structure_of(A, s).identity_like(A))
 

@@ -32,11 +32,15 @@ class FlatRecurrence(eqx.Module):
     value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
     eps: float = eqx.field(static=True)
 
-    def project_all(self, xs: Inputs) -> PyTree:
-        """The projected inputs of all steps: the part of them that no iteration changes."""
-        if not jax.tree.leaves(xs):
-            return xs
-        return jax.vmap(self.project)(xs)
+    def project_all(self, xs: Inputs, length: int) -> PyTree:
+        """The projected inputs of this many steps: the part of them that no iteration changes."""
+        if jax.tree.leaves(xs):
+            return jax.vmap(self.project)(xs)
+
+        def for_all(leaf: Array) -> Array:
+            return jnp.broadcast_to(leaf, (length, *leaf.shape))
+
+        return jax.tree.map(for_all, self.project(xs))
 
 
 def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:

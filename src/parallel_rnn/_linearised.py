@@ -92,7 +92,7 @@ class LinearisedSteps(eqx.Module):
 
     def diagonals(self) -> Float[Array, "T D"]:
         """The diagonals of J_t for all t, in memory in proportion to T D."""
-        inputs = self.recurrence.project_all(self.xs)
+        inputs = self.recurrence.project_all(self.xs, len(self.previous))
         zero = jnp.zeros((), int)
         return Diagonal().linearise(self.recurrence, self.previous, inputs, zero)[1]
 

@@ -200,7 +200,7 @@ def _linearised(
     previous: Float[Array, "P D"],
     xs: Inputs,
 ) -> tuple[Array, Array]:
-    inputs = recurrence.project_all(xs)
+    inputs = recurrence.project_all(xs, len(previous))
     return transition.linearise(recurrence, previous, inputs, jnp.zeros((), int))
 
 

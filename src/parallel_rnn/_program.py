@@ -5,7 +5,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jax.core import eval_jaxpr
 from jax.extend.core import Literal
 from jax.sharding import AxisType
@@ -34,6 +33,10 @@ class Program(eqx.Module):
                 varying |= set(equation.outvars)
         flags = [not isinstance(atom, Literal) and atom in varying for atom in self.program.outvars]
         return jax.tree.unflatten(self.outputs, flags)
+
+    def has_effects(self) -> bool:
+        """Whether it does more than return numbers, such as print, or ask other devices."""
+        return bool(self.program.effects)
 
     def has_explicit_axes(self) -> bool:
         """Whether anything that it returns is sharded along explicit axes of a mesh."""
@@ -87,8 +90,7 @@ def _matrices_first(program: Any, constants: Sequence[Any], inputs: Sequence[Any
             inner = equation.params["jaxpr"]
             found = _matrices_first(inner.jaxpr, inner.consts, operands)
         elif _is_vector_times_matrix(equation):
-            vector, matrix = operands
-            found = [jnp.matmul(matrix.T, vector, **_accuracy(equation))]
+            found = [_matrix_first(equation, *operands)]
         else:
             found = _evaluated(program, equation, values)
         values |= zip(equation.outvars, found, strict=True)
@@ -102,9 +104,16 @@ def _is_vector_times_matrix(equation: Any) -> bool:
     return dims == [1, 2] and equation.params["dimension_numbers"] == (((0,), (0,)), ((), ()))
 
 
-def _accuracy(product: Any) -> dict[str, Any]:
-    names = ("precision", "preferred_element_type")
-    return {name: product.params[name] for name in names}
+def _matrix_first(product: Any, vector: Any, matrix: Any) -> Any:
+    # Not with the first axis of the matrix summed over: XLA has a faster product for the second.
+    numbers = dict(dimension_numbers=(((1,), (0,)), ((), ())))
+    precision = product.params["precision"]
+    if isinstance(precision, tuple):
+        precision = precision[::-1]
+    with product.ctx.manager:
+        return jax.lax.dot_general(
+            matrix.T, vector, **(product.params | numbers | dict(precision=precision))
+        )
 
 
 def _value(atom: Any, values: dict[Any, Any]) -> Any:

@@ -209,11 +209,11 @@ def _solve(
     axes = axes_of((s0, xs, guess)) | axes_of_function(f, s0, xs)
     s0, xs = varying_over(axes, (s0, xs))
     check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
-    solver = solver_of(options, length)
     flat_s0, unravel = ravel_state(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, one_input(xs))
+    solver = solver_of(options, length, recurrence)
     previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
     adjoint = adjoint_for(options.method, options.adjoint, recurrence, previous, xs)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)

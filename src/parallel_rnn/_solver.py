@@ -199,7 +199,7 @@ class AbstractIterative(AbstractSolver):
 
     def run(self, window, max_steps, loop):
         linear_scan = linear_scan_or_default(self.linear_scan)
-        inputs = window.recurrence.project_all(window.inputs)
+        inputs = window.recurrence.project_all(window.inputs, len(window.guess))
 
         def linearise(previous, iteration):
             return self.transition.linearise(window.recurrence, previous, inputs, iteration)

@@ -239,6 +239,19 @@ with jax.set_mesh(MESH):
 # `jax.lax.scan` takes no inputs that are sharded over time.
 check_types(as_cell, of_lax, DIAGONAL, (P(), P(), P("model")), like_lax=False)
 
+
+def from_the_left(w, s, x):
+    return jnp.tanh(s @ w + x)
+
+
+check_types(
+    lambda w, s0, xs: solve(partial(from_the_left, w), s0, xs, chunk=4).value,
+    partial(by_lax, from_the_left),
+    (W, START, INPUTS),
+    (P(), P(), P("model")),
+    like_lax=False,
+)
+
 series = jax.vmap(partial(by_lax, plain), (None, 0, 0))
 for group in (1, 2):
     check_types(

@@ -51,6 +51,11 @@ def first_steps(number, length=2000):
     return jnp.linspace(1.0, 2.0, length), jnp.arange(length) < number
 
 
+def chosen(options, length):
+    cell, s0, xs = gru(2, 1)
+    return solver_of(options, length, flatten_recurrence(cell, s0, one_input(xs)))
+
+
 def test_where_f_forgets_one_sweep_is_enough():
     cell, s0, xs = gru(4, LENGTH, "float32")
     solution = solve(cell, s0, xs)
@@ -166,14 +171,51 @@ def test_nothing_to_forget():
 )
 def test_what_is_asked_for_is_done(asked):
     """Only where it is left open how states are found are chunks taken."""
-    assert isinstance(solver_of(Options(), LENGTH), ChunkedIfForgetful)
+    assert isinstance(chosen(Options(), LENGTH), ChunkedIfForgetful)
     options = Options(**asked)
-    assert solver_of(options, LENGTH) == options.method
+    assert chosen(options, LENGTH) == options.method
+
+
+def test_what_f_does_beside_is_done_in_the_order_of_the_steps():
+    """A collective too, which has no place among chunks."""
+    seen = []
+
+    def f(s, x):
+        jax.debug.callback(lambda x: seen.append(int(x)), x, ordered=True)
+        return jnp.cos(s) + 0 * x
+
+    found = solve(f, jnp.ones(1), jnp.arange(LENGTH, dtype=float)).value
+    jax.block_until_ready(found)
+    jax.effects_barrier()
+    assert seen == list(range(LENGTH))
+
+    def mean(s, x):
+        return 0.5 * jax.lax.pmean(s, "series") + x
+
+    xs = jax.random.normal(jax.random.key(0), (2, LENGTH, 1))
+
+    def all_series(solved):
+        return jax.vmap(lambda xs: solved(mean, jnp.zeros(1), xs), axis_name="series")(xs)
+
+    found = all_series(lambda *args: solve(*args).value)
+    assert largest_difference(found, all_series(reference)) < 1e-12
+
+
+def test_a_batch_of_unknown_size_is_exported():
+    size = jax.export.symbolic_shape("b")[0]
+
+    def solved(xs):
+        return solve(lambda s, x: 0.5 * s + x, jnp.zeros(1), xs, throw=False).value
+
+    xs = jax.random.normal(jax.random.key(0), (3, LENGTH, 1))
+    shape = jax.ShapeDtypeStruct((size, LENGTH, 1), xs.dtype)
+    program = jax.export.export(jax.jit(jax.vmap(solved)))(shape)
+    assert largest_difference(program.call(xs), jax.vmap(solved)(xs)) < 1e-12
 
 
 def test_how_long_chunks_are():
     for length, size in [(2 * SHORTEST_CHUNK, SHORTEST_CHUNK), (1000 * NUM_CHUNKS, 1000)]:
-        solver = solver_of(Options(), length)
+        solver = chosen(Options(), length)
         assert isinstance(solver, ChunkedIfForgetful)
         assert solver.chunked.size == size
 
@@ -186,13 +228,13 @@ def test_short_sequences_take_steps_in_turn(monkeypatch):
     assert solution.ending == ENDINGS.sequential
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
     monkeypatch.setattr("parallel_rnn._auto_chunks.SHORTEST", SHORTEST)
-    assert isinstance(solver_of(Options(), SHORTEST), ChunkedIfForgetful)
-    assert isinstance(solver_of(Options(), SHORTEST - 1), InTurn)
+    assert isinstance(chosen(Options(), SHORTEST), ChunkedIfForgetful)
+    assert isinstance(chosen(Options(), SHORTEST - 1), InTurn)
 
 
 def test_a_gpu_keeps_to_single_steps(monkeypatch):
     monkeypatch.setattr("parallel_rnn._auto_chunks.platform", lambda: "gpu")
-    assert solver_of(Options(), LENGTH) == QuasiDEER()
+    assert chosen(Options(), LENGTH) == QuasiDEER()
 
 
 def whole(f, s0, xs):

@@ -214,3 +214,29 @@ def test_from_equinox_refuses_a_cell_without_bias(kind):
     theirs = kind(3, 4, use_bias=False, key=jax.random.key(0))
     with pytest.raises(ValueError, match="use_bias=False"):
         from_equinox(theirs)
+
+
+class WithoutInputs(eqx.Module):
+    """A cell whose projection is the same for all steps."""
+
+    drive: jax.Array
+
+    def project(self, x):
+        return self.drive
+
+    def recurrent(self, s, drive):
+        return jnp.tanh(0.5 * s + drive)
+
+    def __call__(self, s, x):
+        return self.recurrent(s, self.project(x))
+
+
+@pytest.mark.parametrize("size", [3, 3000])
+@pytest.mark.parametrize(
+    "options", [{}, {"solver": parallel_rnn.QuasiDEER()}, {"chunk": 7}], ids=str
+)
+def test_a_projection_of_no_input(size, options):
+    cell, s0 = WithoutInputs(jnp.linspace(-1.0, 1.0, size)), jnp.ones(size)
+    found = parallel_rnn.solve(cell, s0, None, length=20, **options).value
+    wanted = jax.lax.scan(lambda s, _: (cell(s, None), cell(s, None)), s0, length=20)[1]
+    assert jnp.max(jnp.abs(found - wanted)) < 1e-12

@@ -48,7 +48,7 @@ def steps_of(name, size=3):
 def linearise(transition, steps, iteration=0):
     """A_t, after a check of the values."""
     recurrence, previous, xs, values, _ = steps
-    inputs = recurrence.project_all(xs)
+    inputs = recurrence.project_all(xs, len(previous))
     found, A = eqx.filter_jit(transition.linearise)(
         recurrence, previous, inputs, jnp.asarray(iteration)
     )
@@ -156,7 +156,7 @@ def test_stochastic_diagonal_is_unbiased():
     steps = steps_of("GRUCell")
     exact = steps[-1]
     recurrence, previous, xs, _, _ = steps
-    inputs = recurrence.project_all(xs)
+    inputs = recurrence.project_all(xs, len(previous))
     draws = 4000
 
     @jax.jit

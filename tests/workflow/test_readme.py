@@ -13,7 +13,7 @@ def test_the_example_runs():
     [block] = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     names: dict = {}
     exec(compile(block, "README.md", "exec"), names)
-    assert names["solution"].value.shape == names["states"].shape == (10_000, 32)
+    assert names["solution"].value.shape == names["states"].shape == (100_000, 32)
     assert jnp.all(jnp.abs(names["solution"].value - names["states"]) < 1e-5)
 
 
