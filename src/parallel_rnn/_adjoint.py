@@ -33,7 +33,7 @@ from ._linear_scan import (
 )
 from ._linearised import LinearisedSteps, LinearRecurrence, by_windows, from_the_end, in_turn
 from ._methods import DEER, QuasiDEER
-from ._modes import check_forward_mode, has_forward_mode, has_reverse_mode, in_forward_mode
+from ._modes import check_forward_mode, has_reverse_mode, in_forward_mode
 from ._program import closed
 from ._renamed import takes_old_name
 from ._solution import RESULTS
@@ -70,7 +70,7 @@ class AbstractAdjoint(eqx.Module):
         - `recurrence`: f on flat states; its arrays are the parameters.
         - `fixed`: what `run` needs. An adjoint that does not go through the iteration takes its
           derivatives to be zero: the parameters it may hold are those of `recurrence` once more,
-          used to find the states, not to define them.
+          used to find the states, not to define them. Its last part is the solver.
         """
 
 
@@ -239,7 +239,9 @@ class IteratedAdjoint(AbstractImplicit):
         window = window_length("auto", solver, length, size, source.dtype.itemsize)
         project = closed(lambda element: element, first)
         both = closed(value_and_diag, source[0], first)
-        recurrence = FlatRecurrence(value, project, value, both, None, None, eps)
+        recurrence = FlatRecurrence(
+            value, project, value, value, lambda w: w, both, None, None, eps
+        )
         sequence = Sequence(
             recurrence,
             jnp.zeros_like(source[0]),
@@ -311,25 +313,28 @@ class UnrolledAdjoint(AbstractAdjoint):
         return run(fixed)
 
 
-def adjoint_for(
-    solver: AbstractSolver,
-    adjoint: AbstractAdjoint,
-    recurrence: FlatRecurrence,
-    previous: Float[Array, "T D"],
-    xs: Inputs,
-) -> AbstractAdjoint:
-    """The adjoint that was asked for; or none, where only the steps themselves have derivatives.
+class ScannedAdjoint(AbstractAdjoint):
+    """The derivatives of one step after another, as `jax.lax.scan` has them.
 
-    `Sequential` can be differentiated as the `jax.lax.scan` that it is, also when f has only one
-    of the two modes, while the implicit equation takes both.
+    They are exact, of any order and of all modes that f has, and keep what each step saves. Where
+    they are asked for, the steps are taken so, however the states are found else.
     """
-    if not (isinstance(solver, Sequential) and isinstance(adjoint, ImplicitAdjoint)):
-        return adjoint
-    arrays, rest = eqx.partition((recurrence.step, previous, xs), eqx.is_inexact_array)
 
-    def values(arrays: PyTree) -> Array:
-        step, previous, xs = eqx.combine(arrays, rest)
-        return jax.vmap(step)(previous, xs)
+    def apply(self, run, recurrence, s0, xs, fixed):
+        del recurrence, s0, xs
+        return _scanned(fixed, run=run)
 
-    both = has_forward_mode(values, arrays) and has_reverse_mode(values, arrays)
-    return adjoint if both else UnrolledAdjoint()
+
+@eqx.filter_custom_jvp
+def _scanned(fixed, *, run):
+    return run(fixed)
+
+
+@_scanned.def_jvp
+def _scanned_jvp(primals, tangents, *, run):
+    def by_scan(*known: PyTree) -> tuple[Array, PyTree]:
+        return run((*known, Sequential()))
+
+    (*known, _), (*changes, _) = primals[0], tangents[0]
+    (states, other), (ds, _) = eqx.filter_jvp(by_scan, tuple(known), tuple(changes))
+    return (states, other), (ds, jax.tree.map(lambda _: None, other))

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ._linear_scan import platform
-from ._program import Program, closed
+from ._program import Program, closed, equations_of
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
 from ._values import is_number
 
@@ -22,15 +22,24 @@ class FlatRecurrence(eqx.Module):
     are what the iteration calls: they see the projected input `project(x)`, and the closed
     forms are `None` where the cell does not offer them. `eps` is the rounding of the coarsest
     floating-point type that a step computes in.
+
+    `shaped_step` is `step` on states as the user shaped them, which `unravel` makes of a vector.
+    One step after another is faster so: none takes a vector apart and puts it together.
     """
 
     step: Program
     project: Callable[[Any], Any]
     projected_step: Callable[[Array, Any], Array]
+    shaped_step: Callable[[State, Any], State]
+    unravel: Callable[[Array], State] = eqx.field(static=True)
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
     eps: float = eqx.field(static=True)
+
+    def ravel_all(self, states: State) -> Float[Array, "T D"]:
+        """The states of many steps as vectors."""
+        return jax.vmap(lambda state: ravel_state(state)[0])(states)
 
     def project_all(self, xs: Inputs, length: int) -> PyTree:
         """The projected inputs of this many steps: the part of them that no iteration changes."""
@@ -64,6 +73,9 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     def ravel(state: PyTree) -> Array:
         return ravel_state(_made_apart(with_arrays(state, flat_s0.dtype)))[0]
 
+    def shaped_step(s: State, x: Any) -> State:
+        return with_arrays(f(s, x), flat_s0.dtype)
+
     def value(step: Callable) -> Callable:
         return lambda s, x: ravel(step(unravel(s), x))
 
@@ -84,15 +96,18 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
             return closed(fn, flat_s0, z)
         return None
 
-    step = closed(value(f), flat_s0, x)
+    shaped = closed(shaped_step, unravel(flat_s0), x)
+    step = closed(value(shaped), flat_s0, x)
     return FlatRecurrence(
         step=step,
         project=closed(project, x),
         projected_step=closed(value(projected_step), flat_s0, z),
+        shaped_step=shaped,
+        unravel=unravel,
         value_and_diag=offered(value_and_diag, HasDiagonal),
         value_and_jacobian=offered(value_and_jacobian, HasJacobian),
         value_and_blocks=offered(value_and_blocks, HasBlocks),
-        eps=_coarsest_eps(step, flat_s0, x),
+        eps=_coarsest_eps(step, flat_s0.dtype),
     )
 
 
@@ -135,25 +150,11 @@ def _split(f: Callable) -> tuple[Callable, Any]:
     return lambda x: x, f
 
 
-def _coarsest_eps(step: Callable, s0: Float[Array, " D"], x: PyTree) -> float:
-    """The largest rounding of the floating-point types that one step computes in."""
-    program = jax.make_jaxpr(step)(jax.eval_shape(lambda: s0), x)
-    types = {s0.dtype, *_float_types(program.jaxpr)}
-    return max(float(jnp.finfo(dtype).eps) for dtype in types)
-
-
-def _float_types(jaxpr: Any) -> set:
-    """The types of all numbers but integers that a program computes, inner programs included."""
-    found = set()
-    for equation in jaxpr.eqns:
-        types = [v.aval.dtype for v in equation.outvars if hasattr(v.aval, "dtype")]
-        found |= {dtype for dtype in types if jnp.issubdtype(dtype, jnp.inexact)}
-        for inner in jax.tree.leaves(list(equation.params.values())):
-            if hasattr(inner, "jaxpr"):
-                found |= _float_types(inner.jaxpr)
-            elif hasattr(inner, "eqns"):
-                found |= _float_types(inner)
-    return found
+def _coarsest_eps(step: Program, dtype: Any) -> float:
+    """The largest rounding of the floating-point types that one step on states of a type has."""
+    outputs = [variable.aval for e in equations_of(step.program) for variable in e.outvars]
+    types = {dtype, *(kind.dtype for kind in outputs if hasattr(kind, "dtype"))}
+    return max(float(jnp.finfo(t).eps) for t in types if jnp.issubdtype(t, jnp.inexact))
 
 
 def ravel_jacobian(jacobian: PyTree, state: State) -> Float[Array, "D D"]:

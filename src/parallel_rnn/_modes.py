@@ -15,17 +15,8 @@ NO_DERIVATIVE = (TypeError, ValueError, NotImplementedError)
 FORWARD_MODE = ("forward", "jvp", "differentiation")
 
 
-def has_forward_mode(fn: Callable[[PyTree], PyTree], at: PyTree) -> bool:
-    """Whether `fn` of float arrays has forward derivatives there. It is traced, not computed."""
-    try:
-        jax.eval_shape(lambda at: _forward(fn, at), at)
-    except NO_DERIVATIVE:
-        return False
-    return True
-
-
 def has_reverse_mode(fn: Callable[[PyTree], PyTree], at: PyTree) -> bool:
-    """Whether it has reverse derivatives there."""
+    """Whether `fn` of float arrays has reverse derivatives there. It is traced, not computed."""
     try:
         jax.eval_shape(lambda at: _reverse(fn, at), at)
     except NO_DERIVATIVE:

@@ -1,6 +1,6 @@
 """Functions as programs that hold the arrays they refer to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -37,6 +37,10 @@ class Program(eqx.Module):
     def has_effects(self) -> bool:
         """Whether it does more than return numbers, such as print, or ask other devices."""
         return bool(self.program.effects)
+
+    def has_custom_vjp(self) -> bool:
+        """Whether any of it has reverse derivatives only, as a `jax.custom_vjp` has."""
+        return any("custom_vjp" in e.primitive.name for e in equations_of(self.program))
 
     def has_explicit_axes(self) -> bool:
         """Whether anything that it returns is sharded along explicit axes of a mesh."""
@@ -78,6 +82,17 @@ def closed(fn: Callable, *examples: Any) -> Program:
     with jax.default_matmul_precision("highest" if chosen is None else chosen):
         program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+
+
+def equations_of(program: Any) -> Iterator[Any]:
+    """The equations of a program, and of all that are called in it."""
+    for equation in program.eqns:
+        yield equation
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if hasattr(inner, "jaxpr"):
+                yield from equations_of(inner.jaxpr)
+            elif hasattr(inner, "eqns"):
+                yield from equations_of(inner)
 
 
 def _matrices_first(program: Any, constants: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:

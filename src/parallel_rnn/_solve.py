@@ -10,8 +10,8 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import only_if
-from ._adjoint import AbstractAdjoint, ImplicitAdjoint, adjoint_for
-from ._auto_chunks import ChunkedIfForgetful, solver_of
+from ._adjoint import AbstractAdjoint, ImplicitAdjoint
+from ._auto_chunks import ChunkedIfForgetful, adjoint_of, solver_of
 from ._check import (
     as_arrays,
     as_guess,
@@ -103,7 +103,10 @@ def solve(
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
-    - `adjoint`: how the answer is differentiated.
+    - `adjoint`: how the answer is differentiated. On a CPU the default is `jax.lax.scan`'s own way
+      where that is faster: where steps are taken one after another and D is at least 16, or in
+      chunks by default and D at least 64. It keeps what each step saves. An `f` with a
+      `jax.custom_vjp` has no other way, and is scanned by default.
     - `fallback`: `Sequential()` finishes a window that ran out of iterations, from its last
       verified state on. Under `vmap` it runs for all series.
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
@@ -214,8 +217,8 @@ def _solve(
         return _empty(unravel, flat_s0, length, valid_length)
     recurrence = flatten_recurrence(f, s0, one_input(xs))
     solver = solver_of(options, length, recurrence)
-    previous = jnp.broadcast_to(flat_s0, (length, flat_s0.size))
-    adjoint = adjoint_for(options.method, options.adjoint, recurrence, previous, xs)
+    is_padded = valid_length is not None
+    adjoint = adjoint_of(options.adjoint, solver, recurrence, flat_s0.size, is_padded)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps

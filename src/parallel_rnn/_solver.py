@@ -87,12 +87,15 @@ class Sequential(AbstractSolver):
     def run(self, window, max_steps, loop):
         del max_steps
 
+        recurrence = window.recurrence
+
         def step(s, x):
-            s = window.recurrence.step(s, x)
+            s = recurrence.shaped_step(s, x)
             return s, s
 
         length = window.guess.shape[0]
-        states = jax.lax.scan(step, window.s0, window.inputs, length)[1]
+        shaped = jax.lax.scan(step, recurrence.unravel(window.s0), window.inputs, length)[1]
+        states = recurrence.ravel_all(shaped)
         zero = jnp.zeros((), int)
         residual = jnp.zeros((), accumulation_dtype(states.dtype))
         trace = loop.write(loop.empty_trace(states), zero, states, residual)

@@ -11,6 +11,7 @@ from parallel_rnn import (
     RESULTS,
     IteratedAdjoint,
     QuasiDEER,
+    Sequential,
     UnrolledAdjoint,
     scan,
     solve,
@@ -20,6 +21,8 @@ from parallel_rnn._auto_chunks import (
     NUM_CHUNKS,
     SHORTEST,
     SHORTEST_CHUNK,
+    WIDE_IN_CHUNKS,
+    WIDE_IN_TURN,
     ChunkedIfForgetful,
     InTurn,
     num_chunks_of,
@@ -230,6 +233,48 @@ def test_short_sequences_take_steps_in_turn(monkeypatch):
     monkeypatch.setattr("parallel_rnn._auto_chunks.SHORTEST", SHORTEST)
     assert isinstance(chosen(Options(), SHORTEST), ChunkedIfForgetful)
     assert isinstance(chosen(Options(), SHORTEST - 1), InTurn)
+
+
+@pytest.mark.usefixtures("promoting")
+def test_a_state_of_several_shapes_is_stepped_as_it_is():
+    def f(s, x):
+        matrix = jnp.tanh(s["matrix"] + jnp.outer(x, x))
+        wave = 0.5j * s["wave"] + jnp.sum(s["matrix"]) + x
+        return dict(matrix=matrix, number=0.5 * s["number"] + jnp.real(wave[0]), wave=wave)
+
+    xs = jax.random.normal(jax.random.key(0), (3, SHORTEST_CHUNK, 2))
+    s0 = dict(matrix=jnp.eye(2), number=jnp.ones(()), wave=jnp.ones(2) * 1j)
+    for solver in (None, Sequential()):
+        found = jax.vmap(lambda xs, solver=solver: solve(f, s0, xs, solver).value)(xs)
+        wanted = jax.vmap(lambda xs: reference(f, s0, xs))(xs)
+        assert largest_difference(found, wanted) < 1e-13
+
+
+@pytest.mark.parametrize(("size", "length"), [(WIDE_IN_TURN, 10), (WIDE_IN_CHUNKS, LENGTH)])
+def test_wide_states_are_differentiated_as_a_scan_is(size, length):
+    """Derivatives of any order."""
+    cell, s0, xs = gru(size, length)
+
+    def total(cell, s0, xs, run):
+        return jnp.sum(run(cell, s0, xs) ** 3)
+
+    derivatives = eqx.filter_value_and_grad(total)
+    found = derivatives(cell, s0, xs, lambda *args: solve(*args).value)
+    assert largest_difference(found, derivatives(cell, s0, xs, reference)) < 1e-12
+    curved = jax.hessian(lambda s: total(cell, s * s0, xs, lambda *args: solve(*args).value))(1.0)
+    assert abs(curved - jax.hessian(lambda s: total(cell, s * s0, xs, reference))(1.0)) < 1e-10
+
+
+def test_infinite_derivatives_of_padding_reach_no_wide_state():
+    def f(s, x):
+        return 0.5 * s + jnp.sqrt(x)
+
+    def total(a):
+        xs = a * jnp.ones((1, 10, 1)).at[:, 5:].set(0)
+        s0 = jnp.zeros((1, WIDE_IN_TURN))
+        return jnp.sum(solve_batch(lambda s, x: f(s, x[0]), s0, xs, lengths=[5]).value)
+
+    assert jnp.isfinite(jax.grad(total)(1.0))
 
 
 def test_a_gpu_keeps_to_single_steps(monkeypatch):

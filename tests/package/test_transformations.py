@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from jax.core import eval_jaxpr
 
-from parallel_rnn import Jacobi, QuasiDEER, Sequential, scan, solve, solve_batch
+from parallel_rnn import (
+    IteratedAdjoint,
+    Jacobi,
+    QuasiDEER,
+    Sequential,
+    scan,
+    solve,
+    solve_batch,
+)
 
 from recurrences import run_alone
 
@@ -232,23 +240,24 @@ def spiking(w, v, x):
     return 0.9 * v * (1.0 - spike(v)) + w @ x
 
 
-def test_sequential_has_the_gradient_of_a_custom_vjp():
+@pytest.mark.parametrize("solver", [Sequential(), None])
+def test_a_custom_vjp_has_the_gradient_of_the_scan(solver):
     at = [jnp.asarray(a) for a in (W, START, 3 * INPUTS)]
     for derivative in (TRANSFORMATIONS["jit of grad"], grad_of_vmap):
         wanted = derivative(partial(by_lax, f=spiking), *at)
-        assert_same(derivative(partial(by_scan, f=spiking, solver=Sequential()), *at), wanted)
+        assert_same(derivative(partial(by_scan, f=spiking, solver=solver), *at), wanted)
 
 
 def test_what_needs_a_forward_derivative_says_so():
     at = [jnp.asarray(a) for a in (W, START, INPUTS)]
     with pytest.raises(TypeError, match=r"no forward derivative .* `solver=Sequential\(\)`"):
-        by_solve(*at, f=spiking)
-    # Jacobi and steps in turn take no derivative of f, but their gradient does.
-    for solver in (Jacobi(), None):
-        without = partial(by_solve, f=spiking, solver=solver)
-        assert_same(without(*at), by_lax(*at, f=spiking))
+        by_solve(*at, f=spiking, solver=QuasiDEER())
+    # These take no derivative of f, but their gradient does.
+    for options in ({"solver": Jacobi()}, {"solver": None, "adjoint": IteratedAdjoint()}):
+        run = partial(by_solve, f=spiking, **options)
+        assert_same(run(*at), by_lax(*at, f=spiking))
         with pytest.raises(TypeError, match=r"no forward derivative .* `solver=Sequential\(\)`"):
-            jax.grad(partial(total, without))(*at)
+            jax.grad(partial(total, run))(*at)
 
 
 IGNORED = {
