@@ -82,8 +82,12 @@ class Results:
 
     @property
     def devices(self) -> str:
-        """What its experiments ran on, in short; "no device" where there are no results."""
-        names = dict.fromkeys(device_in_short(record["device"]) for record in self.runs)
+        """What its experiments ran on, in short; "no device" where there are no results.
+
+        A compiler does not count that works for another device.
+        """
+        here = [record for record in self.runs if not record.get("target")]
+        names = dict.fromkeys(device_in_short(record["device"]) for record in here or self.runs)
         return ", ".join(names) or "no device"
 
     def duration(self, name: str) -> float:
