@@ -45,8 +45,6 @@ TRIED = 8
 # of so many numbers, and where they are not (GRUs and LSTMs of 4 to 128 units, on two cores).
 LANES = 8
 HIDDEN, HIDDEN_IN_PART = 2**14, 2**10
-
-
 # A scan of states of so many numbers is differentiated as fast as the equation that they solve, or
 # up to twice as fast: where steps are taken in turn, and where chunks find the states faster (GRUs
 # and LSTMs, batches of 1 to 64 series).

@@ -37,10 +37,6 @@ class FlatRecurrence(eqx.Module):
     value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
     eps: float = eqx.field(static=True)
 
-    def ravel_all(self, states: State) -> Float[Array, "T D"]:
-        """The states of many steps as vectors."""
-        return jax.vmap(lambda state: ravel_state(state)[0])(states)
-
     def project_all(self, xs: Inputs, length: int) -> PyTree:
         """The projected inputs of this many steps: the part of them that no iteration changes."""
         if jax.tree.leaves(xs):
@@ -137,6 +133,11 @@ def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], Sta
     parts = (jax.tree.map(jnp.real, state), jax.tree.map(imaginary, state))
     vector, unravel = ravel_pytree(parts)
     return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
+
+
+def ravel_states(states: State) -> Float[Array, "T D"]:
+    """The states of many steps, each as a vector."""
+    return jax.vmap(lambda state: ravel_state(state)[0])(states)
 
 
 def with_arrays(state: PyTree, dtype: Any) -> PyTree:

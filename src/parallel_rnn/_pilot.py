@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from ._adjoint import ImplicitAdjoint
-from ._flat import FlatRecurrence, flatten_recurrence, ravel_state
+from ._flat import FlatRecurrence, flatten_recurrence, ravel_state, ravel_states
 from ._iterate import shift
 from ._linear_scan import linear_scan_or_default
 from ._methods import DEER
@@ -132,7 +132,7 @@ def take_pilot(f: Callable, s0: State, xs: Inputs, length: int, most: int, share
     _refuse_tracers(states(few))
     affordable = int(SEQUENTIAL_PART * share / compiled_time(lambda: states(few)) * few)
     num_steps = max(few, min(length, most, affordable))
-    flat = jax.vmap(lambda state: ravel_state(state)[0])(states(num_steps))
+    flat = ravel_states(states(num_steps))
     pilot = Pilot(
         f=f,
         s0=s0,

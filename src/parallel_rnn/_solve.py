@@ -23,7 +23,7 @@ from ._check import (
 )
 from ._chunks import Chunked
 from ._explicit import left_to_compiler, specs_over_time
-from ._flat import flatten_recurrence, ravel_state
+from ._flat import flatten_recurrence, ravel_state, ravel_states
 from ._iterate import Loop
 from ._linear_scan import keep_where
 from ._methods import QuasiDEER
@@ -311,7 +311,7 @@ def _flat_guess(guess: Any, s0: Array, length: int) -> Array | None:
         return None
     if isinstance(guess, str):
         return jnp.zeros((length, s0.size), s0.dtype)
-    return jax.vmap(lambda state: ravel_state(state)[0])(guess)
+    return ravel_states(guess)
 
 
 def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:

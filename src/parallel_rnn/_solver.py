@@ -17,7 +17,7 @@ from ._acceptance import (
     unknown_verdict,
 )
 from ._finite import count_leading
-from ._flat import FlatRecurrence
+from ._flat import FlatRecurrence, ravel_states
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
 from ._linear_scan import AbstractLinearScan, check_linear_scan, linear_scan_or_default
 from ._rounding import Rounding
@@ -95,7 +95,7 @@ class Sequential(AbstractSolver):
 
         length = window.guess.shape[0]
         shaped = jax.lax.scan(step, recurrence.unravel(window.s0), window.inputs, length)[1]
-        states = recurrence.ravel_all(shaped)
+        states = ravel_states(shaped)
         zero = jnp.zeros((), int)
         residual = jnp.zeros((), accumulation_dtype(states.dtype))
         trace = loop.write(loop.empty_trace(states), zero, states, residual)
