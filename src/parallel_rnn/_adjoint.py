@@ -13,7 +13,7 @@ adjoints differ in how they solve these two linear recurrences.
 
 import abc
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
@@ -327,7 +327,7 @@ class ScannedAdjoint(AbstractAdjoint):
 
 @eqx.filter_custom_jvp
 def _scanned(fixed, *, run):
-    return run(fixed)
+    return _with_axes_of(fixed, run(fixed))
 
 
 @_scanned.def_jvp
@@ -337,4 +337,16 @@ def _scanned_jvp(primals, tangents, *, run):
 
     (*known, _), (*changes, _) = primals[0], tangents[0]
     (states, other), (ds, _) = eqx.filter_jvp(by_scan, tuple(known), tuple(changes))
-    return (states, other), (ds, jax.tree.map(lambda _: None, other))
+    found = _with_axes_of(primals[0], (states, other, ds))
+    return found[:2], (found[2], jax.tree.map(lambda _: None, other))
+
+
+def _with_axes_of(inputs: PyTree, outputs: PyTree) -> PyTree:
+    """The outputs, each with the axes that `vmap` gave to any of the inputs.
+
+    `vmap` takes a function and its rule to return the same axes. Two solvers may not: one counts
+    its steps for each series, another for all.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(inputs) if eqx.is_array(leaf)]
+    never = reduce(jnp.logical_or, [jnp.any(leaf != leaf) for leaf in arrays]) & False
+    return jax.tree.map(lambda leaf: jnp.where(never, jnp.zeros_like(leaf), leaf), outputs)

@@ -186,10 +186,9 @@ def solver_of(options: Any, length: int, recurrence: FlatRecurrence) -> Abstract
     "auto" leaves all that is asked for as it is: a solver, a window, iterates to look at. On a GPU
     it does nothing yet. What f does beside returning a state, it does in the order of the steps.
     """
-    if options.chunk != "auto":
-        return in_chunks(options.method, options.chunk, length)
-    if platform() != "cpu" or not _is_left_open(options):
-        return options.method
+    if not is_left_open(options):
+        chunk = None if options.chunk == "auto" else options.chunk
+        return in_chunks(options.method, chunk, length)
     if recurrence.step.has_custom_vjp():
         return Sequential()  # Only a scan, as it is, has derivatives.
     if length < SHORTEST or recurrence.step.has_effects():
@@ -233,15 +232,17 @@ def num_chunks_of(length: int) -> int:
     return next((number for number in near if length % number == 0), NUM_CHUNKS)
 
 
-def _is_left_open(options: Any) -> bool:
-    """Whether it is open how the states are found."""
+def is_left_open(options: Any) -> bool:
+    """Whether it is open how the states are found, and there is a choice."""
     return (
         options.solver is None
         and options.window == "auto"
+        and options.chunk == "auto"
         and options.guess is None
         and options.max_steps is None
         and options.trace is None
         and not isinstance(options.adjoint, UnrolledAdjoint)
+        and platform() == "cpu"
     )
 
 

@@ -10,15 +10,21 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
+from ._auto_chunks import MANY, is_left_open
 from ._check import as_array, as_arrays, as_guess, check_batch, check_lengths, check_names
 from ._explicit import left_to_compiler, spec_of, specs_over_time
 from ._order import repeat_last
+from ._program import closed
 from ._solution import Solution, check_batch_result
 from ._solve import Options, check_call, solve_checked, specs_of_solution
-from ._solver import AbstractSolver
-from ._static import hashable
+from ._solver import AbstractSolver, Sequential
+from ._static import hashable, unwrapped
 from ._types import Inputs, State
 from ._values import check_flag
+
+# Series whose states hold so many numbers fill the vector units of a CPU, as `MANY` series do
+# (GRUs of 1 to 64 units, batches of 2 to 32 series, on two cores).
+MANY_NUMBERS = 512
 
 
 def solve_batch(
@@ -30,7 +36,7 @@ def solve_batch(
     lengths: Any = None,
     length: int | None = None,
     reverse: bool = False,
-    group: int = 1,
+    group: int | Literal["auto"] = "auto",
     guess: State | Literal["zeros"] | None = None,
     throw: bool = True,
     **solve_options: Any,
@@ -40,7 +46,7 @@ def solve_batch(
     Under `jax.vmap` all series iterate until the slowest has converged. Here the series are
     solved in groups, one group after another, so that a slow series keeps only its own group
     waiting. The work within a series is parallel over time in any case. Groups of 1 waste nothing
-    and suit a CPU and long series; larger groups fill a GPU when series are short.
+    and suit long series; larger groups fill a GPU when series are short.
 
     **Arguments:**
 
@@ -54,7 +60,9 @@ def solve_batch(
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: as for `solve`, each series from its own last input that counts to its first.
       Padding stays at the end. Two calls, one of them reversed, make a bidirectional layer.
-    - `group`: how many series are solved together.
+    - `group`: how many series are solved together. `"auto"` is all of them where steps are taken
+      one after another, which waits for no series, and the batch fills the vector units of a CPU
+      (16 series, or 512 numbers in all their states); else 1.
     - `guess`: as for `solve`; a PyTree has leading axes B, T.
     - `throw`: raise when a series fails, naming the first.
     - `solve_options`: `window`, `chunk`, `max_steps`, `adjoint`, `fallback`, `trace`, as for
@@ -92,6 +100,9 @@ def _solve_batch(f, s0, xs, guess, lengths, length, group, options) -> Solution:
 
 
 def _solve_groups(f, s0, xs, guess, lengths, length, group, options) -> Solution:
+    if group == "auto":
+        group = _group_size(f, s0, xs, options)
+
     def solve_one(series: PyTree) -> Solution:
         s0, xs, guess, valid_length = series
         own = options if guess is None else dataclasses.replace(options, guess=guess)
@@ -104,6 +115,29 @@ def _solve_groups(f, s0, xs, guess, lengths, length, group, options) -> Solution
     # A batch of 1 within the map would cost an axis for nothing.
     batch_size = None if group == 1 else group
     return jax.lax.map(solve_one, (s0, xs, guesses, lengths), batch_size=batch_size)
+
+
+def _group_size(f: Callable, s0: State, xs: Inputs, options: Options) -> int:
+    """How many series take the least time together."""
+    in_turn = isinstance(options.solver, Sequential) or is_left_open(options)
+    leaves = jax.tree.leaves(s0)
+    num_series, num_numbers = len(leaves[0]), sum(leaf.size for leaf in leaves)
+    if not in_turn or (num_series < MANY and num_numbers < MANY_NUMBERS):
+        return 1
+    return num_series if _can_be_batched(f, s0, xs) else 1
+
+
+def _can_be_batched(f: Callable, s0: State, xs: Inputs) -> bool:
+    """Whether `jax.vmap` takes `f`, which does nothing beside returning a state."""
+
+    def step_of_all(s0: State, xs: Inputs) -> State:
+        return jax.vmap(unwrapped(f))(s0, jax.tree.map(lambda leaf: leaf[:, 0], xs))
+
+    try:
+        step = closed(step_of_all, s0, xs)
+    except Exception:
+        return False  # what the check of `f` says of one series is plainer
+    return not step.has_effects()
 
 
 def _types_of_one(batch: PyTree) -> PyTree:

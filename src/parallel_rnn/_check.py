@@ -134,7 +134,8 @@ def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: 
         )
     if sizes == {0}:
         raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
-    check_count("group", group, 1, "1 solves the series one after another")
+    if group != "auto":
+        check_count("group", group, 1, '1 solves the series one after another, "auto" chooses')
 
 
 def check_names(function: str, given: dict[str, Any], options: type) -> None:

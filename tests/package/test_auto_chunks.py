@@ -265,6 +265,29 @@ def test_wide_states_are_differentiated_as_a_scan_is(size, length):
     assert abs(curved - jax.hessian(lambda s: total(cell, s * s0, xs, reference))(1.0)) < 1e-10
 
 
+@pytest.mark.parametrize(("size", "length"), [(WIDE_IN_TURN, 10), (WIDE_IN_CHUNKS, LENGTH)])
+@pytest.mark.parametrize("own", ["cell", "s0", "xs"])
+def test_batches_of_wide_states_are_differentiated(size, length, own):
+    """Whatever it is that each series has of its own."""
+    cell, s0, xs = gru(size, length)
+    arguments = dict(cell=cell, s0=s0, xs=xs)
+    axes = dict(cell=None, s0=None, xs=None) | {own: eqx.if_array(0)}
+    arguments[own] = jax.tree.map(
+        lambda leaf: jnp.stack([leaf, 0.9 * leaf]) if eqx.is_array(leaf) else leaf, arguments[own]
+    )
+
+    def gradient(run):
+        @eqx.filter_grad
+        def of_total(arguments):
+            run_all = eqx.filter_vmap(lambda a: run(a["cell"], a["s0"], a["xs"]), in_axes=(axes,))
+            return jnp.sum(run_all(arguments) ** 2)
+
+        return of_total(arguments)
+
+    found = gradient(lambda *args: solve(*args).value)
+    assert largest_difference(found, gradient(reference)) < 1e-12
+
+
 def test_infinite_derivatives_of_padding_reach_no_wide_state():
     """The states are finite up to step 3 and infinite from step 4 on."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from parallel_rnn import QuasiDEER, QuasiELK, Sequential, SolveError, solve, solve_batch
+from parallel_rnn._auto_chunks import MANY
 from parallel_rnn.cells import GRUCell
 
 from recurrences import gru, largest_difference, reference
@@ -90,6 +91,32 @@ def test_a_slow_series_does_not_make_the_others_iterate():
     # Every iteration evaluates all nine steps, and so does the look at the last iterate.
     assert len(cell.evaluated) == 9 * int(jnp.sum(steps + 1))
     assert len(set(steps.tolist())) > 1
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="a GPU iterates by default")
+@pytest.mark.parametrize(
+    ("vmap_method", "num_series", "at_once"),
+    [("broadcast_all", MANY, MANY), ("broadcast_all", MANY - 1, 1), (None, MANY, 1)],
+)
+def test_many_series_take_their_steps_together(vmap_method, num_series, at_once):
+    """Where `f` takes a batch, which a call to the host need not."""
+    sizes = set()
+
+    def host(s):
+        sizes.add(s.size)
+        return np.cos(s)
+
+    def f(s, x):
+        kind = jax.ShapeDtypeStruct(s.shape, s.dtype)
+        return 0.5 * jax.pure_callback(host, kind, s, vmap_method=vmap_method) + x
+
+    # The thread that calls the host knows no float64.
+    xs = jax.random.normal(jax.random.key(0), (num_series, 6, 1), jnp.float32)
+    s0 = jnp.zeros((num_series, 1), jnp.float32)
+    wanted = all_by_scan(lambda s, x: 0.5 * jnp.cos(s) + x, s0, xs)
+    for solver in (None, Sequential()):
+        assert largest_difference(solve_batch(f, s0, xs, solver).value, wanted) < 1e-6
+    assert sizes == {at_once}
 
 
 def test_guesses_belong_to_their_series():
@@ -182,6 +209,7 @@ def test_the_first_series_that_failed_is_named():
         ({"reverse": "yes"}, TypeError, "`reverse` is 'yes'"),
         ({"windows": 3}, TypeError, "`solve_batch` has no option `windows`"),
         ({"group": 0}, ValueError, "`group` is 0"),
+        ({"group": "all"}, TypeError, "`group` is 'all'"),
         ({"s0": jnp.zeros((0, 4)), "xs": jnp.zeros((0, 7, 4))}, ValueError, "no series"),
         ({"solver": QuasiDEER}, TypeError, "with brackets"),
     ],
