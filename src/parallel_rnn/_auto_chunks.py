@@ -5,6 +5,7 @@ of the two it is, is tried on the first chunk, for about a hundredth of the work
 of all chunks. Where the sequence is short, steps are taken one after another without a trial.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -14,18 +15,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import accumulation_dtype, only_if
-from ._adjoint import AbstractAdjoint, ImplicitAdjoint, ScannedAdjoint, UnrolledAdjoint
+from ._adjoint import (
+    AbstractAdjoint,
+    DirectAdjoint,
+    ImplicitAdjoint,
+    ScannedAdjoint,
+    UnrolledAdjoint,
+)
 from ._chunks import WARM_UP, Chunked, in_chunks
-from ._flat import FlatRecurrence
+from ._flat import FlatRecurrence, vectors_of
 from ._forgetting import last_start, steps_to_forget
-from ._in_place import write
+from ._in_place import write_side_by_side
 from ._iterate import Iterate
 from ._linear_scan import platform
 from ._linearised import BLOCK
 from ._methods import Jacobi
+from ._program import closed
 from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
+from ._types import State
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
+from ._worth import MANY, chunks_pay, projecting_pays
 
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
@@ -35,16 +45,10 @@ SHORTEST_CHUNK = 3 * WARM_UP
 SHORTEST = 2**15
 # The part of a chunk that its repair may take. Deeper ones cost what chunks gain.
 DEEPEST_REPAIR = 1 / 4
-# So many series under `vmap` fill the vector units by themselves, and are as fast in turn.
-MANY = 16
 # One sweep is enough, but where the joints of all chunks are off in one direction.
 SWEEPS = 2
 # One chunk in so many is tried.
 TRIED = 8
-# So many weights of the input are read in a step without making it slower, where rows are multiples
-# of so many numbers, and where they are not (GRUs and LSTMs of 4 to 128 units, on two cores).
-LANES = 8
-HIDDEN, HIDDEN_IN_PART = 2**14, 2**10
 # A scan of states of so many numbers is differentiated as fast as the equation that they solve, or
 # up to twice as fast: where steps are taken in turn, and where chunks find the states faster (GRUs
 # and LSTMs, batches of 1 to 64 series).
@@ -98,10 +102,37 @@ class InTurn(Sequential):
     """One step after another, in the form that is the fastest on a CPU."""
 
     def run(self, window, max_steps, loop):
-        if not _is_worth_projecting(window):
+        if not projecting_pays(window):
             return super().run(window, max_steps, loop)
         states, no = jnp.zeros_like(window.guess), jnp.asarray(False)
         return _taken_unless(no, window, states, loop.empty_trace(states))
+
+
+class Held(Sequential):
+    """One step after another, which holds still in padding.
+
+    There it takes the first step again, whose derivatives are finite, and forgets what that gives.
+    States that go on may become infinite, and so may the derivatives of what they are.
+    """
+
+    def run(self, window, max_steps, loop):
+        recurrence = window.recurrence
+        first = recurrence.unravel(window.s0), step_at(window.inputs, 0)
+
+        def step(s: State, element: tuple[Bool[Array, ""], Any]) -> State:
+            counts, x = element
+            new = recurrence.shaped_step(*_chosen(counts, (s, x), first))
+            return _chosen(counts, new, s)
+
+        inputs = (window.counts(), window.inputs)
+        program = closed(step, first[0], step_at(inputs, 0))
+        recurrence = dataclasses.replace(recurrence, shaped_step=program)
+        window = dataclasses.replace(window, recurrence=recurrence, inputs=inputs)
+        return super().run(window, max_steps, loop)
+
+
+def _chosen(flag: Bool[Array, ""], tree: PyTree, other: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), tree, other)
 
 
 def _in_turn_unless(right: Bool[Array, ""], window: Window, swept: Iterate) -> Iterate:
@@ -139,59 +170,60 @@ def _take_steps(
     Where projecting inputs is worth it, those of a block are projected all at once, and stay in the
     cache until the steps that take them.
     """
-    length, recurrence = len(states), window.recurrence
-    if _is_worth_projecting(window):
-        size, prepare, step = min(BLOCK, length), recurrence.project_all, recurrence.projected_step
+    length, recurrence, axes = len(states), window.recurrence, axes_of(states)
+    if projecting_pays(window):
+        size, prepare = min(BLOCK, length), recurrence.project_all
+        shaped, step = lambda vector: vector, recurrence.projected_step
     else:
-        size, prepare, step = length, lambda inputs, _: inputs, recurrence.step
+        size, prepare = length, lambda inputs, _: inputs
+        shaped, step = recurrence.unravel, recurrence.shaped_step
 
-    def take(number: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def take(number: Int[Array, ""], carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
         states, zeros = carry
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
         inputs = prepare(steps_from(window.inputs, start, size), size)
 
-        def turn(i: Int[Array, ""], now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        def turn(i: Int[Array, ""], now: tuple[State, Array, PyTree]) -> tuple:
             s, states, zeros = now
-            s = step(s, step_at(inputs, i))
-            return s, write(states, s, start + i, axis=0), zeros + 0 * s
+            s = varying_over(axes, step(s, step_at(inputs, i)))
+            parts = vectors_of(s)
+            states = write_side_by_side(states, parts, start + i, axis=0)
+            return s, states, jax.tree.map(lambda zero, part: zero + 0 * part, zeros, parts)
 
-        before = state_before(start, window.s0, states)
+        before = shaped(state_before(start, window.s0, states))
         return jax.lax.fori_loop(0, size, turn, (before, states, zeros))[1:]
 
     num_blocks = math.ceil(length / size)
     first = jnp.where(right, num_blocks, 0)
     # Stays 0 until a state is infinite or NaN. A test of all states afterwards takes longer.
-    zeros = varying_over(axes_of(states), jnp.zeros_like(window.s0))
+    zeros = [jnp.zeros_like(part) for part in vectors_of(shaped(window.s0))]
+    zeros = varying_over(axes, zeros)
     states, zeros = jax.lax.fori_loop(first, num_blocks, take, (states, zeros))
-    return states, jnp.all(zeros == 0)
+    return states, jnp.all(jnp.concatenate(zeros) == 0)
 
 
-def _is_worth_projecting(window: Window) -> bool:
-    """Whether steps that see projected inputs are faster by more than projecting them takes.
-
-    A step waits for the one before it, and a CPU works on the input meanwhile. It has no time for
-    that where the weights are many, or rows do not fill its vectors.
-    """
-    weights = [leaf for leaf in jax.tree.leaves(window.recurrence.project) if eqx.is_array(leaf)]
-    num_weights = sum(leaf.size for leaf in weights if leaf.ndim > 1)
-    inputs = [leaf for leaf in jax.tree.leaves(window.inputs) if leaf.ndim > 1]
-    fill_vectors = all(leaf.shape[-1] % LANES == 0 for leaf in inputs)
-    return num_weights > (HIDDEN if fill_vectors else HIDDEN_IN_PART)
-
-
-def solver_of(options: Any, length: int, recurrence: FlatRecurrence) -> AbstractSolver:
+def solver_of(
+    options: Any, length: int, recurrence: FlatRecurrence, is_padded: bool
+) -> AbstractSolver:
     """The solver of the options of `solve`, in chunks where they ask for them.
 
     "auto" leaves all that is asked for as it is: a solver, a window, iterates to look at. On a GPU
     it does nothing yet. What f does beside returning a state, it does in the order of the steps.
     """
-    if not is_left_open(options):
-        chunk = None if options.chunk == "auto" else options.chunk
-        return in_chunks(options.method, chunk, length)
-    if recurrence.step.has_custom_vjp():
-        return Sequential()  # Only a scan, as it is, has derivatives.
-    if length < SHORTEST or recurrence.step.has_effects():
+    chunk = None if options.chunk == "auto" else options.chunk
+    solver = in_chunks(options.method, chunk, length)
+    if is_left_open(options):
+        solver = _fastest(length, recurrence)
+    if isinstance(solver, Sequential) and recurrence.step.has_custom_vjp():
+        return Held() if is_padded else Sequential()  # Only a scan, as it is, has derivatives.
+    return solver
+
+
+def _fastest(length: int, recurrence: FlatRecurrence) -> AbstractSolver:
+    program = recurrence.step
+    is_scanned = program.acts() or program.has_custom_vjp()
+    if length < SHORTEST or is_scanned or not chunks_pay(recurrence):
         return InTurn()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
@@ -206,15 +238,19 @@ def adjoint_of(
 ) -> AbstractAdjoint:
     """The adjoint that was asked for; that of `jax.lax.scan` where the default has none or is slow.
 
-    The implicit equation takes both modes of f, of which a `jax.custom_vjp` has one. A scan goes
-    through padding too, where steps may be infinite, and then derivatives are.
+    The implicit equation takes both modes of f, of which a `jax.custom_vjp` has one, and evaluates
+    f again, which what f does beside returning a state is not to be. A scan goes through padding
+    too, where steps may be infinite, and then derivatives are.
     """
     if adjoint != ImplicitAdjoint():
         return adjoint
     if isinstance(solver, Sequential) and recurrence.step.has_custom_vjp():
-        return UnrolledAdjoint()
-    is_slow = platform() == "cpu" and not is_padded and size >= _wide(solver)
-    return ScannedAdjoint() if is_slow else adjoint
+        return DirectAdjoint()
+    if is_padded:
+        return adjoint
+    acts = isinstance(solver, Sequential) and recurrence.step.acts()
+    is_slow = platform() == "cpu" and size >= _wide(solver)
+    return ScannedAdjoint() if acts or is_slow else adjoint
 
 
 def _wide(solver: AbstractSolver) -> float:

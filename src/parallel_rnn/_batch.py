@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
-from ._auto_chunks import MANY, is_left_open
+from ._auto_chunks import is_left_open
 from ._check import as_array, as_arrays, as_guess, check_batch, check_lengths, check_names
 from ._explicit import left_to_compiler, spec_of, specs_over_time
 from ._order import repeat_last
@@ -21,10 +21,7 @@ from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State
 from ._values import check_flag
-
-# Series whose states hold so many numbers fill the vector units of a CPU, as `MANY` series do
-# (GRUs of 1 to 64 units, batches of 2 to 32 series, on two cores).
-MANY_NUMBERS = 512
+from ._worth import together_pays
 
 
 def solve_batch(
@@ -122,9 +119,8 @@ def _group_size(f: Callable, s0: State, xs: Inputs, options: Options) -> int:
     in_turn = isinstance(options.solver, Sequential) or is_left_open(options)
     leaves = jax.tree.leaves(s0)
     num_series, num_numbers = len(leaves[0]), sum(leaf.size for leaf in leaves)
-    if not in_turn or (num_series < MANY and num_numbers < MANY_NUMBERS):
-        return 1
-    return num_series if _can_be_batched(f, s0, xs) else 1
+    pays = in_turn and together_pays(num_series, num_numbers)
+    return num_series if pays and _can_be_batched(f, s0, xs) else 1
 
 
 def _can_be_batched(f: Callable, s0: State, xs: Inputs) -> bool:

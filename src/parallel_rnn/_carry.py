@@ -43,8 +43,14 @@ class Body(eqx.Module):
         return jax.tree.map(jnp.asarray, found)
 
     def next_counters(self, counters: PyTree, x: PyTree) -> PyTree:
-        """The counters after a step. Any state will do for it."""
-        return self.part("counter", self.step(counters, x=x)[0])
+        """The counters after a step. Any state will do for it.
+
+        Nothing else is computed. What `f` does beside returning numbers it does in `next_state`.
+        """
+        is_counter = [kind == "counter" for kind in jax.tree.leaves(self.kinds)]
+        others = [False] * (self.program.outputs.num_leaves - len(is_counter))
+        found = self.program.some([*is_counter, *others], eqx.combine(counters, self.init), x)
+        return jax.tree.unflatten(jax.tree.structure(counters), map(jnp.asarray, found))
 
     def next_state(self, state: PyTree, inputs: tuple[PyTree, PyTree]) -> PyTree:
         """The state after a step with the counters and x as its inputs."""
@@ -123,6 +129,8 @@ def _kinds(jaxpr: Any, init: PyTree) -> PyTree:
 def _check_counters(jaxpr: Any, body: Body) -> None:
     """Refuse counters whose next value depends on the state."""
     kinds = jax.tree.leaves(body.kinds)
+    # What returns nothing, such as a print, says nothing of what counters depend on.
+    jaxpr = jaxpr.replace(eqns=[equation for equation in jaxpr.eqns if equation.outvars])
     for place, (path, leaf) in enumerate(jax.tree.leaves_with_path(body.init)):
         if kinds[place] != "counter":
             continue

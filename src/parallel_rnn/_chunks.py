@@ -31,14 +31,16 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
-from ._in_place import while_writing, write
+from ._flat import vectors_of
+from ._in_place import while_writing, write, write_side_by_side
 from ._iterate import Iterate, Loop, shift
 from ._linear_scan import keep_where, linear_scan_or_default, platform
 from ._matrices import structure_of
 from ._methods import AbstractNewton
+from ._program import Program
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window, count_finite
-from ._types import Jacobians
+from ._types import Jacobians, State
 from ._varying import axes_of, varying_over
 from ._window import step_at
 
@@ -210,18 +212,41 @@ class _Work(eqx.Module):
         return jnp.arange(self.num_chunks) * self.size + c < self.window.valid_length
 
     def step(self, c: Int[Array, ""], s: Array, x: PyTree) -> Array:
-        new = self.all_steps(s, x)
-        counts = self.counts(c)
-        return jnp.where(counts if self.axis == -1 else counts[:, None], new, s)
+        """Step c from states that are one array."""
+        return self.kept(c, self.all_steps(self.window.recurrence.step, s, x), s)
 
-    def all_steps(self, s: Array, x: PyTree) -> Array:
+    def shaped_step(self, c: Int[Array, ""], s: State, x: PyTree) -> State:
+        """Step c from states as `shaped` makes them."""
+        recurrence = self.window.recurrence
+        program = recurrence.step if self.axis == 0 else recurrence.shaped_step
+        return self.kept(c, self.all_steps(program, s, x), s)
+
+    def shaped(self, rows: Float[Array, "K D"]) -> State:
+        """The states as the user shaped them, on a CPU; on a GPU one array takes fewer kernels."""
+        if self.axis == 0:
+            return rows
+        return jax.vmap(self.window.recurrence.unravel, 0, -1)(rows)
+
+    def parts(self, s: State) -> list[Float[Array, "K N"]]:
+        """What stands side by side in the rows of the states."""
+        return jax.vmap(vectors_of, self.axis)(s)
+
+    def kept(self, c: Int[Array, ""], new: State, s: State) -> State:
+        """The new states of chunks whose step c counts, else what they were."""
+        counts = self.counts(c)
+
+        def keep(new: Array, s: Array) -> Array:
+            return jnp.where(counts if self.axis == -1 else counts[:, None], new, s)
+
+        return jax.tree.map(keep, new, s)
+
+    def all_steps(self, step: Program, s: State, x: PyTree) -> State:
         """f of all chunks.
 
         `vmap` keeps the chunks where they are in an operation on two arrays that both have them.
         With one that has not, such as a bias, it moves them to the front, and all that follows is
         transposed. So vectors that f closes over are given to each chunk.
         """
-        step = self.window.recurrence.step
         if self.axis == 0:
             return jax.vmap(step)(s, x)
         is_vector = jax.tree.map(lambda a: a.ndim == 1 and eqx.is_inexact_array(a), step)
@@ -230,7 +255,7 @@ class _Work(eqx.Module):
             lambda a: jnp.broadcast_to(a[:, None], (a.size, self.num_chunks)), vectors
         )
 
-        def step_of(vectors: PyTree, s: Array, x: PyTree) -> Array:
+        def step_of(vectors: PyTree, s: State, x: PyTree) -> State:
             return eqx.combine(vectors, rest).matrices_first(s, x)
 
         return jax.vmap(step_of, (-1, -1, 0), -1)(vectors, s, x)
@@ -256,13 +281,13 @@ class _Work(eqx.Module):
         begin = jnp.arange(self.num_chunks) * self.size + first
         begin = jnp.minimum(begin, self.length - 1)
 
-        def turn(c: Int[Array, ""], s: Array) -> Array:
-            return self.step(c, s, self.at(self.xs, c))
+        def turn(c: Int[Array, ""], s: State) -> State:
+            return self.shaped_step(c, s, self.at(self.xs, c))
 
         def once_more(n: Int[Array, ""], starts: Float[Array, "K D"]) -> Float[Array, "K D"]:
             del n
-            ends = self.loop(first, self.end, turn, self.side_by_side(starts))
-            return shift(self.window.s0, self.rows(ends))
+            ends = self.loop(first, self.end, turn, self.shaped(starts))
+            return shift(self.window.s0, jnp.concatenate(self.parts(ends), axis=1))
 
         starts = shift(self.window.s0, self.window.guess)[begin]
         return self.loop(0, math.ceil(WARM_UP / self.size), once_more, starts)
@@ -277,13 +302,13 @@ class _Work(eqx.Module):
     def sweep(self, starts: Float[Array, "K D"]) -> Array:
         """The states of all steps."""
 
-        def turn(c: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        def turn(c: Int[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
             s, states = carry
-            s = self.step(c, s, self.at(self.xs, c))
-            return s, self.put(states, self.rows(s), c)
+            s = self.shaped_step(c, s, self.at(self.xs, c))
+            return s, write_side_by_side(states, self.parts(s), c, axis=1)
 
         states = jnp.zeros((self.num_chunks, self.size, starts.shape[1]), starts.dtype)
-        return self.loop(0, self.end, turn, (self.side_by_side(starts), states))[1]
+        return self.loop(0, self.end, turn, (self.shaped(starts), states))[1]
 
     def sweep_with_products(
         self,

@@ -30,7 +30,7 @@ class FlatRecurrence(eqx.Module):
     step: Program
     project: Callable[[Any], Any]
     projected_step: Callable[[Array, Any], Array]
-    shaped_step: Callable[[State, Any], State]
+    shaped_step: Program
     unravel: Callable[[Array], State] = eqx.field(static=True)
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
@@ -124,15 +124,25 @@ def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], Sta
     place of the two parts, as `BlockDiagonal` has them.
     """
 
-    def imaginary(leaf: Array) -> Array | None:
-        return jnp.imag(leaf) if jnp.iscomplexobj(leaf) else None
-
     def whole(real: Array, imaginary: Array | None) -> Array:
         return real if imaginary is None else jax.lax.complex(real, imaginary)
 
-    parts = (jax.tree.map(jnp.real, state), jax.tree.map(imaginary, state))
-    vector, unravel = ravel_pytree(parts)
+    vector, unravel = ravel_pytree(_real_parts(state))
     return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
+
+
+def vectors_of(state: State) -> list[Float[Array, " N"]]:
+    """The vectors which, one behind the other, are the numbers of a state as one vector."""
+    return [jnp.ravel(part) for part in jax.tree.leaves(_real_parts(state))]
+
+
+def _real_parts(state: State) -> tuple[PyTree, PyTree]:
+    """The real parts of all numbers, and the imaginary ones of those that are complex."""
+
+    def imaginary(leaf: Array) -> Array | None:
+        return jnp.imag(leaf) if jnp.iscomplexobj(leaf) else None
+
+    return jax.tree.map(jnp.real, state), jax.tree.map(imaginary, state)
 
 
 def ravel_states(states: State) -> Float[Array, "T D"]:

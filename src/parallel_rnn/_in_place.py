@@ -1,8 +1,7 @@
 """A loop that writes into a large array where it stands, under `vmap` too."""
 
-import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -90,23 +89,38 @@ def _of_each(size: int, tree: PyTree, is_batched: PyTree) -> PyTree:
     return jax.tree.map(repeated, tree, is_batched)
 
 
-def write(array: Array, part: Array, index: Int[Array, ""], axis: int) -> Array:
+def write(array: Array, part: Array, index: Int[Array, ""], axis: int, offset: int = 0) -> Array:
     """`array` with `part` at an index of an axis that the part lacks.
+
+    A part that is shorter than the last axis is written from `offset` on.
 
     Under `vmap` JAX makes a scatter of this, which looks at every index. Where the index is the
     same for all series it stays one slice.
     """
 
+    def update(array: Array, part: Array, index: Array) -> Array:
+        start: list[Any] = [0] * (array.ndim - 1) + [offset]
+        start[axis] = index
+        return jax.lax.dynamic_update_slice(array, jnp.expand_dims(part, axis), start)
+
     @jax.custom_batching.custom_vmap
     def put(array: Array, part: Array, index: Array) -> Array:
-        return jax.lax.dynamic_update_index_in_dim(array, part, index, axis)
+        return update(array, part, index)
 
     @put.def_vmap
     def _(size: int, is_batched: list, array: Array, part: Array, index: Array):
         array, part = _of_each(size, (array, part), tuple(is_batched[:2]))
         if is_batched[2]:
-            update = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=axis)
             return jax.vmap(update)(array, part, index), True
-        return write(array, part, index, axis + 1), True
+        return write(array, part, index, axis + 1, offset), True
 
     return put(array, part, index)
+
+
+def write_side_by_side(array: Array, parts: list[Array], index: Int[Array, ""], axis: int) -> Array:
+    """`array` with parts at an index of an axis that they lack, side by side on the last axis."""
+    offset = 0
+    for part in parts:
+        array = write(array, part, index, axis, offset)
+        offset += part.shape[-1]
+    return array

@@ -38,6 +38,15 @@ class Program(eqx.Module):
         """Whether it does more than return numbers, such as print, or ask other devices."""
         return bool(self.program.effects)
 
+    def acts(self) -> bool:
+        """Whether it has effects, or asks the host for numbers.
+
+        The host may look at what it is asked, as the checks of Equinox do, so it is not to be asked
+        of states that no step leads to.
+        """
+        equations = equations_of(self.program)
+        return self.has_effects() or any("callback" in e.primitive.name for e in equations)
+
     def has_custom_vjp(self) -> bool:
         """Whether any of it has reverse derivatives only, as a `jax.custom_vjp` has."""
         return any("custom_vjp" in e.primitive.name for e in equations_of(self.program))
@@ -56,6 +65,12 @@ class Program(eqx.Module):
         """
         leaves = _matrices_first(self.program, self.arrays, jax.tree.leaves(args))
         return jax.tree.unflatten(self.outputs, leaves)
+
+    def some(self, wanted: Sequence[bool], *args: Any) -> list[Any]:
+        """The wanted leaves of what the function returns. It does nothing beside."""
+        outputs: Any = [atom for atom, own in zip(self.program.outvars, wanted, strict=True) if own]
+        program = self.program.replace(outvars=outputs)
+        return _completed(program, self.arrays, jax.tree.leaves(args), [None] * len(outputs))
 
     def completed(self, known: Sequence[Any], *args: Any) -> Any:
         """What the function returns, of which some leaves are known.

@@ -25,6 +25,7 @@ from ._solution import RESULTS
 from ._transition import AbstractTransition, check_transition
 from ._types import Inputs
 from ._values import as_scalar, check_number
+from ._varying import axes_of, varying_over
 
 # (rtol, atol) for states of each precision: what an explicit tolerance takes for the half that is
 # not given. They leave room for the sum of D products.
@@ -88,9 +89,11 @@ class Sequential(AbstractSolver):
         del max_steps
 
         recurrence = window.recurrence
+        axes = axes_of((recurrence, window.s0, window.inputs))
 
         def step(s, x):
-            s = recurrence.shaped_step(s, x)
+            # Also what is the same on all devices of a `jax.shard_map`, such as a constant.
+            s = varying_over(axes, recurrence.shaped_step(s, x))
             return s, s
 
         length = window.guess.shape[0]

@@ -144,6 +144,43 @@ each = jax.pmap(
 same(jnp.sum(each(*SERIES)[0]), wanted[0])
 same(jnp.sum(each(*SERIES)[1], axis=0), wanted[1])
 
+
+@jax.custom_vjp
+def bent(v):
+    return jnp.tanh(v)
+
+
+bent.defvjp(lambda v: (bent(v), v), lambda v, g: (g * 0.5 * v,))
+
+
+def with_custom_vjp(w, s, x):
+    return bent(w @ s + x)
+
+
+def with_constant(w, s, x):
+    """What is the same on all devices, as a part of a state that is another on each."""
+    return jnp.stack([bent(w @ s + x)[0], jnp.zeros(())])
+
+
+for f in (with_custom_vjp, with_constant):
+    ours = jax.value_and_grad(partial(total, sharded(partial(by_scan, f, None), True)))
+    scanned = jax.value_and_grad(partial(total, sharded(partial(by_lax, f), True)))
+    same(jax.jit(ours)(*SERIES), scanned(*SERIES))
+
+PARTS = {"a": SERIES[1], "b": jnp.zeros((2, 1))}
+
+
+def with_constant_part(w, s, x):
+    return {"a": jnp.tanh(w @ s["a"] + x), "b": jnp.zeros(1)}
+
+
+for solver in (None, Sequential()):
+    ours = sharded(
+        lambda w, s0, xs: solve(partial(with_constant_part, w), s0, xs, solver).value["a"],  # noqa: B023
+        True,
+    )
+    same(ours(W, PARTS, SERIES[2]), sharded(partial(by_lax, plain), True)(*SERIES))
+
 OPTIONS: tuple[dict[str, Any], ...] = (
     {"guess": "zeros"},
     {"guess": jnp.zeros((8, 2))},

@@ -56,7 +56,7 @@ def first_steps(number, length=2000):
 
 def chosen(options, length):
     cell, s0, xs = gru(2, 1)
-    return solver_of(options, length, flatten_recurrence(cell, s0, one_input(xs)))
+    return solver_of(options, length, flatten_recurrence(cell, s0, one_input(xs)), is_padded=False)
 
 
 def test_where_f_forgets_one_sweep_is_enough():
@@ -179,19 +179,7 @@ def test_what_is_asked_for_is_done(asked):
     assert chosen(options, LENGTH) == options.method
 
 
-def test_what_f_does_beside_is_done_in_the_order_of_the_steps():
-    """A collective too, which has no place among chunks."""
-    seen = []
-
-    def f(s, x):
-        jax.debug.callback(lambda x: seen.append(int(x)), x, ordered=True)
-        return jnp.cos(s) + 0 * x
-
-    found = solve(f, jnp.ones(1), jnp.arange(LENGTH, dtype=float)).value
-    jax.block_until_ready(found)
-    jax.effects_barrier()
-    assert seen == list(range(LENGTH))
-
+def test_series_that_meet_in_a_collective_are_no_chunks():
     def mean(s, x):
         return 0.5 * jax.lax.pmean(s, "series") + x
 

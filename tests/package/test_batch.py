@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from parallel_rnn import QuasiDEER, QuasiELK, Sequential, SolveError, solve, solve_batch
-from parallel_rnn._auto_chunks import MANY
+from parallel_rnn._worth import MANY
 from parallel_rnn.cells import GRUCell
 
 from recurrences import gru, largest_difference, reference
@@ -117,6 +117,33 @@ def test_many_series_take_their_steps_together(vmap_method, num_series, at_once)
     for solver in (None, Sequential()):
         assert largest_difference(solve_batch(f, s0, xs, solver).value, wanted) < 1e-6
     assert sizes == {at_once}
+
+
+@jax.custom_vjp
+def square(v):
+    return v * v
+
+
+square.defvjp(lambda v: (v * v, v), lambda v, g: (2 * v * g,))
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": Sequential()}, {"reverse": True}, {"group": 2}])
+def test_padding_of_a_custom_vjp_may_overflow(options):
+    """It has the derivatives of a scan only, which goes through padding."""
+    s0, xs = jnp.full((2, 2), 3.0), jnp.ones((2, 100, 2))
+    lengths = [3, 2]
+
+    def ours(w):
+        f = lambda s, x: square(w * s) + x  # noqa: E731
+        return jnp.sum(solve_batch(f, s0, xs, lengths=lengths, **options).value)
+
+    def theirs(w):
+        f = lambda s, x: (w * s) ** 2 + x  # noqa: E731
+        series = zip(s0, xs, lengths, strict=True)
+        return sum(jnp.sum(reference(f, s, x[:n])) for s, x, n in series)
+
+    found, wanted = jax.value_and_grad(ours)(1.0), jax.value_and_grad(theirs)(1.0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 
 def test_guesses_belong_to_their_series():

@@ -22,6 +22,13 @@ ROUNDINGS = 100
 pytestmark = [pytest.mark.grid, pytest.mark.usefixtures("barely_optimised")]
 
 
+@pytest.fixture(autouse=True)
+def forget_programs_of_a_case():
+    """All cases together have more than a process can hold."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.mark.parametrize("method", UNDAMPED)
 @pytest.mark.parametrize("name", cell_table(2, "float32", jax.random.key(0)))
 def test_the_states_are_those_of_a_scan(name, method):

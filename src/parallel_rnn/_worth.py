@@ -1,0 +1,77 @@
+"""What is worth its time on a CPU, for an f of which only the program is known.
+
+The rules say no where a way was slower than one step after another by more than a tenth for
+anything tried: all cells of the package and of Equinox, elementwise functions, products of
+matrices, of 1 to 128 units, inputs of 1 to 128 numbers, on two cores.
+"""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from ._flat import FlatRecurrence
+from ._program import equations_of
+from ._solver import Window
+
+# So many series fill the vector units by themselves, and so do states of so many numbers in all.
+MANY, MANY_NUMBERS = 16, 512
+
+# So many weights of the input are read in a step without making it slower, where rows are multiples
+# of so many numbers, and where they are not.
+LANES = 8
+HIDDEN, HIDDEN_IN_PART = 2**14, 2**10
+
+# Operations that take many cycles a number, of which XLA computes several numbers at once.
+SLOW = {"tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf"}
+# How many slow operations take as long as chunks take to move a number of the state, and one of the
+# input, where steps fill the vector units. Where no part of a state is wider than this many
+# numbers, steps do not fill them, and chunks gain more.
+WIDE, NARROW = (9 / 4, 1 / 2), (1, 1 / 4)
+NARROW_PART = 8
+
+
+def together_pays(num_series: int, num_numbers: int) -> bool:
+    """Whether series take their steps side by side in less time than one after another."""
+    return num_series >= MANY or num_numbers >= MANY_NUMBERS
+
+
+def projecting_pays(window: Window) -> bool:
+    """Whether steps that see projected inputs are faster by more than projecting them takes.
+
+    A step waits for the one before it, and a CPU works on the input meanwhile. It has no time for
+    that where the weights are many, or rows do not fill its vectors. What `project` does beside
+    returning numbers it does in the order of the steps.
+    """
+    if window.recurrence.step.has_effects():
+        return False
+    weights = [leaf for leaf in jax.tree.leaves(window.recurrence.project) if eqx.is_array(leaf)]
+    num_weights = sum(leaf.size for leaf in weights if leaf.ndim > 1)
+    inputs = [leaf for leaf in jax.tree.leaves(window.inputs) if leaf.ndim > 1]
+    fill_vectors = all(leaf.shape[-1] % LANES == 0 for leaf in inputs)
+    return num_weights > (HIDDEN if fill_vectors else HIDDEN_IN_PART)
+
+
+def chunks_pay(recurrence: FlatRecurrence) -> bool:
+    """Whether chunks gain anything where f forgets.
+
+    They fill the vector units where a step waits for its slow operations, and they move states and
+    inputs, which one step after another reads as they come.
+    """
+    state, *inputs = recurrence.step.program.invars
+    parts = recurrence.shaped_step.program.invars
+    widest = max(map(_size, parts[: len(parts) - len(inputs)]))
+    of_state, of_input = NARROW if widest <= NARROW_PART else WIDE
+    outputs = [
+        variable
+        for equation in equations_of(recurrence.step.program)
+        if equation.primitive.name in SLOW
+        for variable in equation.outvars
+    ]
+    moved = of_state * _size(state) + of_input * sum(map(_size, inputs))
+    return sum(map(_size, outputs)) >= moved
+
+
+def _size(variable: Any) -> int:
+    return math.prod(variable.aval.shape)
