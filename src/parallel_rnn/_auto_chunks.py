@@ -35,7 +35,7 @@ from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
 from ._types import State
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
-from ._worth import MANY, chunks_pay, projecting_pays
+from ._worth import LANES, MANY, chunks_pay, projecting_pays
 
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
@@ -151,9 +151,9 @@ def _taken_unless(
 ) -> Iterate:
     """The outcome of one step after another, unless all states are right."""
     states = varying_over(axes_of(window), states)
-    states, are_finite = _take_steps(right, window, states)
+    states = _take_steps(right, window, states)
     num_finite = only_if(
-        ~are_finite,
+        ~right,
         lambda states: count_finite(states, window.valid_length),
         states,
         jnp.asarray(len(states)),
@@ -164,8 +164,8 @@ def _taken_unless(
 
 def _take_steps(
     right: Bool[Array, ""], window: Window, states: Float[Array, "T D"]
-) -> tuple[Float[Array, "T D"], Bool[Array, ""]]:
-    """The states of one step after another, unless all are right, and whether they are finite.
+) -> Float[Array, "T D"]:
+    """The states of one step after another, unless all are right.
 
     Where projecting inputs is worth it, those of a block are projected all at once, and stay in the
     cache until the steps that take them.
@@ -178,29 +178,22 @@ def _take_steps(
         size, prepare = length, lambda inputs, _: inputs
         shaped, step = recurrence.unravel, recurrence.shaped_step
 
-    def take(number: Int[Array, ""], carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
-        states, zeros = carry
+    def take(number: Int[Array, ""], states: Array) -> Array:
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
         inputs = prepare(steps_from(window.inputs, start, size), size)
 
-        def turn(i: Int[Array, ""], now: tuple[State, Array, PyTree]) -> tuple:
-            s, states, zeros = now
+        def turn(i: Int[Array, ""], now: tuple[State, Array]) -> tuple[State, Array]:
+            s, states = now
             s = varying_over(axes, step(s, step_at(inputs, i)))
-            parts = vectors_of(s)
-            states = write_side_by_side(states, parts, start + i, axis=0)
-            return s, states, jax.tree.map(lambda zero, part: zero + 0 * part, zeros, parts)
+            return s, write_side_by_side(states, vectors_of(s), start + i, axis=0)
 
         before = shaped(state_before(start, window.s0, states))
-        return jax.lax.fori_loop(0, size, turn, (before, states, zeros))[1:]
+        return jax.lax.fori_loop(0, size, turn, (before, states))[1]
 
     num_blocks = math.ceil(length / size)
     first = jnp.where(right, num_blocks, 0)
-    # Stays 0 until a state is infinite or NaN. A test of all states afterwards takes longer.
-    zeros = [jnp.zeros_like(part) for part in vectors_of(shaped(window.s0))]
-    zeros = varying_over(axes, zeros)
-    states, zeros = jax.lax.fori_loop(first, num_blocks, take, (states, zeros))
-    return states, jnp.all(jnp.concatenate(zeros) == 0)
+    return jax.lax.fori_loop(first, num_blocks, take, states)
 
 
 def solver_of(
@@ -262,10 +255,17 @@ def _wide(solver: AbstractSolver) -> float:
 def num_chunks_of(length: int) -> int:
     """About `NUM_CHUNKS`: a number that divides T if there is one, so that no input is padded.
 
-    Padding copies all inputs, and the states once more.
+    Padding copies all inputs, and the states once more. Half as many chunks, or twice, are nearly
+    as fast; better so many that fill vectors.
     """
-    near = (NUM_CHUNKS + change for change in (0, 32, 16, -16, -32))
-    return next((number for number in near if length % number == 0), NUM_CHUNKS)
+    dividing = [
+        number for number in range(NUM_CHUNKS // 2, 2 * NUM_CHUNKS + 1) if length % number == 0
+    ]
+
+    def cost(number: int) -> tuple[bool, bool, int]:
+        return number % (2 * LANES) > 0, number % LANES > 0, abs(number - NUM_CHUNKS)
+
+    return min(dividing, key=cost, default=NUM_CHUNKS)
 
 
 def is_left_open(options: Any) -> bool:

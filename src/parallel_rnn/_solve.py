@@ -91,15 +91,16 @@ def solve(
       as the paper does.
     - `chunk`: chunks of this many steps advance side by side, step by step through f, and only
       where they join is there anything to iterate on; an undamped `solver` says with which
-      Jacobian the joints are corrected. The fastest way on a GPU, and on a CPU for gated
-      cells, where f forgets within a chunk (some hundred steps); several times slower than
-      `Sequential()` where it does not. There are no windows then, and an iteration (`num_steps`, `max_steps`, `trace`) is a sweep over all
-      chunks. `None` or 1 iterates on single steps; T or more is sequential evaluation. `"auto"`
-      is for a CPU, where no method on single steps is as fast as sequential evaluation: it takes
-      one step after another (`num_steps` is 0), but where T is at least 32,768, f is gated as a
-      GRU or an LSTM (so much of it are functions such as tanh), and forgets, as is tried on some
-      steps: there it takes a sweep of chunks (or two). It iterates on single steps on a GPU, and
-      where anything is asked for: a `solver`, a `window`, `max_steps`, a `guess`, a `trace`,
+      Jacobian the joints are corrected. The fastest way on a GPU, and on a CPU for gated cells,
+      where f forgets within a chunk (some hundred steps); several times slower than
+      `Sequential()` where it does not. There are no windows then, and an iteration
+      (`num_steps`, `max_steps`, `trace`) is a sweep over all chunks. `None` or 1 iterates on
+      single steps; T or more is sequential evaluation. `"auto"` is for a CPU, where no method
+      on single steps is as fast as sequential evaluation: it takes one step after another
+      (`num_steps` is 0), but where T is at least 32,768, f is gated as a GRU or an LSTM (so
+      much of it are functions such as tanh), and forgets, as is tried on some steps: there it
+      takes a sweep of chunks (or two). It iterates on single steps on a GPU, and where anything
+      is asked for: a `solver`, a `window`, `max_steps`, a `guess`, a `trace`,
       `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.

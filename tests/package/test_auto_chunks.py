@@ -336,6 +336,8 @@ def test_equal_starts_tell_nothing():
     assert inferred(lambda s, x: 0.5 * s + x, elements, [0], ((1.0,), (1.0,))) == jnp.inf
 
 
-@pytest.mark.parametrize(("length", "number"), [(131_072, 128), (100_000, 160), (100_003, 128)])
+@pytest.mark.parametrize(
+    ("length", "number"), [(131_072, 128), (100_000, 160), (50_000, 80), (100_003, 128)]
+)
 def test_the_number_of_chunks_divides_where_it_can(length, number):
     assert num_chunks_of(length) == number
