@@ -22,7 +22,7 @@ from ._adjoint import (
     ScannedAdjoint,
     UnrolledAdjoint,
 )
-from ._chunks import WARM_UP, Chunked, in_chunks
+from ._chunks import WARM_UP, Chunked, check_not_asking, in_chunks
 from ._flat import FlatRecurrence, vectors_of
 from ._forgetting import last_start, steps_to_forget
 from ._in_place import write_side_by_side
@@ -208,6 +208,8 @@ def solver_of(
     solver = in_chunks(options.method, chunk, length)
     if is_left_open(options):
         solver = _fastest(length, recurrence)
+    if isinstance(solver, Chunked):
+        check_not_asking(recurrence.step, solver.size)
     if isinstance(solver, Sequential) and recurrence.step.has_custom_vjp():
         return Held() if is_padded else Sequential()  # Only a scan, as it is, has derivatives.
     return solver

@@ -136,6 +136,16 @@ def check_joined(solver: AbstractSolver, chunk: int) -> None:
         )
 
 
+def check_not_asking(step: Program, chunk: int) -> None:
+    """Refuse an f that waits for other series or devices, whose chunks end at other steps."""
+    if axes := step.axes_asked():
+        raise TypeError(
+            f"`chunk` is {chunk}, and `f` asks other series or devices, along "
+            f"{', '.join(map(repr, axes))}. Chunks of each end after another number of steps, so "
+            "some would wait for ever. Leave `chunk` out, or take steps by `Sequential()`."
+        )
+
+
 def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> AbstractSolver:
     """The solver with chunks of this many steps. One chunk is sequential evaluation."""
     if chunk is None or chunk == 1 or not isinstance(solver, AbstractNewton):

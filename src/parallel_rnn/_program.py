@@ -38,6 +38,11 @@ class Program(eqx.Module):
         """Whether it does more than return numbers, such as print, or ask other devices."""
         return bool(self.program.effects)
 
+    def axes_asked(self) -> list[Any]:
+        """The names of the axes along which it asks other series or devices, as `pmean` does."""
+        kind = "NamedAxisEffect"  # which JAX does not export
+        return [effect.name for effect in self.program.effects if type(effect).__name__ == kind]
+
     def acts(self) -> bool:
         """Whether it has effects, or asks the host for numbers.
 

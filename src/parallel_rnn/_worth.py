@@ -44,7 +44,7 @@ def projecting_pays(window: Window) -> bool:
     that where the weights are many, or rows do not fill its vectors. What `project` does beside
     returning numbers it does in the order of the steps.
     """
-    if window.recurrence.step.has_effects():
+    if window.recurrence.step.acts():
         return False
     weights = [leaf for leaf in jax.tree.leaves(window.recurrence.project) if eqx.is_array(leaf)]
     num_weights = sum(leaf.size for leaf in weights if leaf.ndim > 1)

@@ -190,6 +190,8 @@ def test_series_that_meet_in_a_collective_are_no_chunks():
 
     found = all_series(lambda *args: solve(*args).value)
     assert largest_difference(found, all_series(reference)) < 1e-12
+    with pytest.raises(TypeError, match="`f` asks other series or devices, along 'series'"):
+        all_series(lambda *args: solve(*args, chunk=20).value)
 
 
 def test_a_batch_of_unknown_size_is_exported():
