@@ -5,6 +5,7 @@ with its recorded output, formulas become MathML, and public names links to wher
 described.
 """
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mkdocs.structure.files import File
 
 from experiments.reporting.site import examples, formulas, names, outputs, parts, pictures, workflow
 
+LOG = logging.getLogger("mkdocs.hooks")
 ROOT = Path(__file__).resolve().parent
 
 
@@ -23,6 +25,7 @@ def all_parts() -> dict[str, str]:
 
 
 def on_startup(**_: Any) -> None:
+    LOG.info("Drawing what is missing of the figures of all archives (once, some minutes) ...")
     try:
         pictures.draw(ROOT)
     except pictures.DrawingError as error:

@@ -41,6 +41,9 @@ FORMATS = (".pdf", ".svg", ".png")
 
 
 Line = str | tuple[int, tuple[float, ...]]
+# By its letter, or as corners, 0 for a polygon or 1 for a star, and degrees. All have an inside:
+# some figures draw them without an edge, or hollow.
+Marker = str | tuple[int, int, float]
 
 
 class Look(NamedTuple):
@@ -48,12 +51,12 @@ class Look(NamedTuple):
 
     label: str
     colour: str
-    marker: str
+    marker: Marker
     line: Line
 
 
 # Those of the methods that the pipeline came with, in the order in which figures show them.
-LOOKS: dict[str, tuple[str, str, Line]] = {
+LOOKS: dict[str, tuple[str, Marker, Line]] = {
     "sequential": ("#000000", "s", "-"),
     "best_scan": ("#767676", "H", (0, (6, 1))),
     "deer": ("#E69F00", "^", (0, (5, 1.5))),
@@ -69,15 +72,15 @@ LOOKS: dict[str, tuple[str, str, Line]] = {
     "inputs_first": ("#5F5F5F", "p", (0, (8, 2))),
     "windowed_quasi_deer": ("#8C510A", "d", (0, (2, 1, 1, 1))),
     "block_quasi_deer": ("#44AA99", "8", (0, (7, 1, 1, 1))),
-    "inputs_first_unrolled": ("#A0A0A0", "+", (0, (8, 1, 2, 1))),
-    "dense_chunks": ("#7A1030", "x", (0, (5, 1, 1, 1, 1, 1))),
+    "inputs_first_unrolled": ("#A0A0A0", (4, 1, 0), (0, (8, 1, 2, 1))),
+    "dense_chunks": ("#7A1030", (6, 1, 0), (0, (5, 1, 1, 1, 1, 1))),
 }
 # Methods that are registered without a look of their own take these, one after another.
-SPARE: list[tuple[str, str, Line]] = [
-    ("#882255", "1", (0, (5, 1, 2, 1))),
-    ("#117733", "2", (0, (3, 2))),
-    ("#332288", "3", (0, (1, 3))),
-    ("#AA4466", "4", (0, (10, 2, 2, 2))),
+SPARE: list[tuple[str, Marker, Line]] = [
+    ("#882255", (7, 0, 0), (0, (5, 1, 2, 1))),
+    ("#117733", (4, 1, 45), (0, (3, 2))),
+    ("#332288", (3, 1, 0), (0, (1, 3))),
+    ("#AA4466", (8, 1, 0), (0, (10, 2, 2, 2))),
 ]
 
 

@@ -1,7 +1,11 @@
-"""The rooms of `experiments`: which may import from which, and what their first files hold."""
+"""The rooms of `experiments`: which may import from which, and what their first files hold.
+
+And the names of the tests that mirror them.
+"""
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,3 +60,9 @@ def test_an_init_holds_a_sentence_and_what_others_use_of_the_room(path):
     for export in exports:
         assert isinstance(export, ast.ImportFrom) and export.level == 1
         assert all(name.asname == name.name for name in export.names)
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Pytest imports them by their names, and stops where all are collected at once."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [one for one, other in pairwise(names) if one == other] == []

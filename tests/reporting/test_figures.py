@@ -8,6 +8,7 @@ import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.markers import MarkerStyle
 
 from experiments import gru_accuracy, gru_scaling
 from experiments.catalogue import SHARED_SCRIPTS
@@ -99,6 +100,17 @@ def test_methods_look_different_from_each_other(monkeypatch):
     colours = (style.METHODS[name].colour for name in ("sequential", "deer", "quasi_deer"))
     grey = sorted(weights @ matplotlib.colors.to_rgb(colour) for colour in colours)
     assert min(np.diff(grey)) > 0.15
+
+
+def test_markers_are_seen_without_an_edge(monkeypatch):
+    """Those of methods to come too."""
+    monkeypatch.syspath_prepend(ROOT / "figures")
+    import style
+
+    markers = [look.marker for look in style.METHODS.values()]
+    spare = [marker for _, marker, _ in style.SPARE]
+    assert all(MarkerStyle(marker).is_filled() for marker in markers + spare)
+    assert not set(markers) & set(spare)
 
 
 def test_newest_results_win(tmp_path, monkeypatch):
