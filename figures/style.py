@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator
 
 from results import LABELS
@@ -41,9 +42,13 @@ FORMATS = (".pdf", ".svg", ".png")
 
 
 Line = str | tuple[int, tuple[float, ...]]
-# By its letter, or as corners, 0 for a polygon or 1 for a star, and degrees. All have an inside:
-# some figures draw them without an edge, or hollow.
-Marker = str | tuple[int, int, float]
+# A letter of Matplotlib, or an outline. All have an inside: some figures draw them without an edge,
+# or hollow.
+Marker = str | Outline
+
+
+def star(points: int) -> Outline:
+    return Outline.unit_regular_star(points, 0.4)
 
 
 class Look(NamedTuple):
@@ -72,15 +77,15 @@ LOOKS: dict[str, tuple[str, Marker, Line]] = {
     "inputs_first": ("#5F5F5F", "p", (0, (8, 2))),
     "windowed_quasi_deer": ("#8C510A", "d", (0, (2, 1, 1, 1))),
     "block_quasi_deer": ("#44AA99", "8", (0, (7, 1, 1, 1))),
-    "inputs_first_unrolled": ("#A0A0A0", (4, 1, 0), (0, (8, 1, 2, 1))),
-    "dense_chunks": ("#7A1030", (6, 1, 0), (0, (5, 1, 1, 1, 1, 1))),
+    "inputs_first_unrolled": ("#A0A0A0", star(4), (0, (8, 1, 2, 1))),
+    "dense_chunks": ("#7A1030", star(6), (0, (5, 1, 1, 1, 1, 1))),
 }
 # Methods that are registered without a look of their own take these, one after another.
 SPARE: list[tuple[str, Marker, Line]] = [
-    ("#882255", (7, 0, 0), (0, (5, 1, 2, 1))),
-    ("#117733", (4, 1, 45), (0, (3, 2))),
-    ("#332288", (3, 1, 0), (0, (1, 3))),
-    ("#AA4466", (8, 1, 0), (0, (10, 2, 2, 2))),
+    ("#882255", star(3), (0, (5, 1, 2, 1))),
+    ("#117733", Outline.wedge(0, 180), (0, (3, 2))),
+    ("#332288", Outline.wedge(180, 360), (0, (1, 3))),
+    ("#AA4466", Outline.wedge(45, 315), (0, (10, 2, 2, 2))),
 ]
 
 
