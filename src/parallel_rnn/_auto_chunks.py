@@ -98,12 +98,11 @@ class ChunkedIfForgetful(AbstractSolver):
         return 0
 
 
-class InTurn(Sequential):
-    """One step after another, in the form that is the fastest on a CPU."""
+class Projected(Sequential):
+    """One step after another, from inputs that are projected beforehand."""
 
     def run(self, window, max_steps, loop):
-        if not projecting_pays(window):
-            return super().run(window, max_steps, loop)
+        del max_steps
         states, no = jnp.zeros_like(window.guess), jnp.asarray(False)
         return _taken_unless(no, window, states, loop.empty_trace(states))
 
@@ -124,7 +123,8 @@ class Held(Sequential):
             new = recurrence.shaped_step(*_chosen(counts, (s, x), first))
             return _chosen(counts, new, s)
 
-        inputs = (window.counts(), window.inputs)
+        counts = jnp.arange(len(window.guess)) < window.valid_length
+        inputs = (counts, window.inputs)
         program = closed(step, first[0], step_at(inputs, 0))
         recurrence = dataclasses.replace(recurrence, shaped_step=program)
         window = dataclasses.replace(window, recurrence=recurrence, inputs=inputs)
@@ -171,7 +171,7 @@ def _take_steps(
     cache until the steps that take them.
     """
     length, recurrence, axes = len(states), window.recurrence, axes_of(states)
-    if projecting_pays(window):
+    if projecting_pays(recurrence):
         size, prepare = min(BLOCK, length), recurrence.project_all
         shaped, step = lambda vector: vector, recurrence.projected_step
     else:
@@ -210,16 +210,23 @@ def solver_of(
         solver = _fastest(length, recurrence)
     if isinstance(solver, Chunked):
         check_not_asking(recurrence.step, solver.size)
-    if isinstance(solver, Sequential) and recurrence.step.has_custom_vjp():
-        return Held() if is_padded else Sequential()  # Only a scan, as it is, has derivatives.
+    if isinstance(solver, Sequential) and _is_scanned(recurrence):
+        return Held() if is_padded else Sequential()
     return solver
 
 
+def _is_scanned(recurrence: FlatRecurrence) -> bool:
+    """Whether only a scan as it is will do.
+
+    It alone has derivatives of a `jax.custom_vjp`, which is no forward derivative, and does what f
+    does beside returning a state once a step and of no other state.
+    """
+    return recurrence.step.has_custom_vjp() or recurrence.step.acts()
+
+
 def _fastest(length: int, recurrence: FlatRecurrence) -> AbstractSolver:
-    program = recurrence.step
-    is_scanned = program.acts() or program.has_custom_vjp()
-    if length < SHORTEST or is_scanned or not chunks_pay(recurrence):
-        return InTurn()
+    if length < SHORTEST or _is_scanned(recurrence) or not chunks_pay(recurrence):
+        return Projected() if projecting_pays(recurrence) else Sequential()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
 
@@ -234,24 +241,21 @@ def adjoint_of(
     """The adjoint that was asked for; that of `jax.lax.scan` where the default has none or is slow.
 
     The implicit equation takes both modes of f, of which a `jax.custom_vjp` has one, and evaluates
-    f again, which what f does beside returning a state is not to be. A scan goes through padding
-    too, where steps may be infinite, and then derivatives are.
+    f again. A scan goes through padding too, where steps may be infinite, and then derivatives are.
     """
     if adjoint != ImplicitAdjoint():
         return adjoint
-    if isinstance(solver, Sequential) and recurrence.step.has_custom_vjp():
+    if isinstance(solver, Sequential) and _is_scanned(recurrence):
         return DirectAdjoint()
-    if is_padded:
+    if is_padded or platform() != "cpu":
         return adjoint
-    acts = isinstance(solver, Sequential) and recurrence.step.acts()
-    is_slow = platform() == "cpu" and size >= _wide(solver)
-    return ScannedAdjoint() if acts or is_slow else adjoint
-
-
-def _wide(solver: AbstractSolver) -> float:
-    if isinstance(solver, Sequential):
-        return WIDE_IN_TURN
-    return WIDE_IN_CHUNKS if isinstance(solver, ChunkedIfForgetful) else math.inf
+    if type(solver) is Sequential:
+        return DirectAdjoint() if size >= WIDE_IN_TURN else adjoint
+    is_slow = size >= (WIDE_IN_TURN if isinstance(solver, Projected) else WIDE_IN_CHUNKS)
+    is_found_else = isinstance(solver, Projected | ChunkedIfForgetful)
+    # JAX cannot transpose the derivative of a branch that `vmap` has turned into a choice.
+    can_be_scanned = is_found_else and not recurrence.step.has_branches()
+    return ScannedAdjoint() if is_slow and can_be_scanned else adjoint
 
 
 def num_chunks_of(length: int) -> int:

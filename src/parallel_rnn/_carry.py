@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
 from ._flat import with_arrays
-from ._program import Program, closed
+from ._program import Program, closed, without_effects
 
 # The part of a carry that a leaf belongs to.
 Kind: TypeAlias = Literal["state", "counter", "constant"]
@@ -49,7 +49,8 @@ class Body(eqx.Module):
         """
         is_counter = [kind == "counter" for kind in jax.tree.leaves(self.kinds)]
         others = [False] * (self.program.outputs.num_leaves - len(is_counter))
-        found = self.program.some([*is_counter, *others], eqx.combine(counters, self.init), x)
+        carry = eqx.combine(counters, self.init)
+        found = self.program.completed([], [*is_counter, *others], carry, x)
         return jax.tree.unflatten(jax.tree.structure(counters), map(jnp.asarray, found))
 
     def next_state(self, state: PyTree, inputs: tuple[PyTree, PyTree]) -> PyTree:
@@ -61,7 +62,10 @@ class Body(eqx.Module):
         """What a step from `state` to the state `new` puts out. The step is not taken again."""
         carry = eqx.combine(state, counters, self.init)
         known = jax.tree.structure(self.kinds).flatten_up_to(new)
-        return jax.tree.map(jnp.asarray, self.program.completed(known, carry, x)[1])
+        outputs = self.program.outputs.children()[1]
+        wanted = [*[False] * len(known), *[True] * outputs.num_leaves]
+        found = self.program.completed(known, wanted, carry, x)
+        return jax.tree.unflatten(outputs, map(jnp.asarray, found))
 
 
 def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
@@ -129,8 +133,8 @@ def _kinds(jaxpr: Any, init: PyTree) -> PyTree:
 def _check_counters(jaxpr: Any, body: Body) -> None:
     """Refuse counters whose next value depends on the state."""
     kinds = jax.tree.leaves(body.kinds)
-    # What returns nothing, such as a print, says nothing of what counters depend on.
-    jaxpr = jaxpr.replace(eqns=[equation for equation in jaxpr.eqns if equation.outvars])
+    # What is done beside, such as a print, says nothing of what counters depend on.
+    jaxpr = without_effects(jaxpr)
     for place, (path, leaf) in enumerate(jax.tree.leaves_with_path(body.init)):
         if kinds[place] != "counter":
             continue

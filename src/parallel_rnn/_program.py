@@ -56,6 +56,10 @@ class Program(eqx.Module):
         """Whether any of it has reverse derivatives only, as a `jax.custom_vjp` has."""
         return any("custom_vjp" in e.primitive.name for e in equations_of(self.program))
 
+    def has_branches(self) -> bool:
+        """Whether it is decided while it runs what is computed, as by `jax.lax.cond`."""
+        return any(e.primitive.name == "cond" for e in equations_of(self.program))
+
     def has_explicit_axes(self) -> bool:
         """Whether anything that it returns is sharded along explicit axes of a mesh."""
         kinds: list[Any] = [atom.aval for atom in self.program.outvars]
@@ -71,24 +75,20 @@ class Program(eqx.Module):
         leaves = _matrices_first(self.program, self.arrays, jax.tree.leaves(args))
         return jax.tree.unflatten(self.outputs, leaves)
 
-    def some(self, wanted: Sequence[bool], *args: Any) -> list[Any]:
-        """The wanted leaves of what the function returns. It does nothing beside."""
-        outputs: Any = [atom for atom, own in zip(self.program.outvars, wanted, strict=True) if own]
-        program = self.program.replace(outvars=outputs)
-        return _completed(program, self.arrays, jax.tree.leaves(args), [None] * len(outputs))
+    def completed(self, known: Sequence[Any], wanted: Sequence[bool], *args: Any) -> list[Any]:
+        """Some leaves of what the function returns, of which others are known.
 
-    def completed(self, known: Sequence[Any], *args: Any) -> Any:
-        """What the function returns, of which some leaves are known.
-
-        Nothing is computed that only they depend on.
+        Nothing is computed that the wanted ones do not need, or that only known ones depend on, and
+        nothing is done beside.
 
         **Arguments:**
 
-        - `known`: the first leaves of what it returns, with `None` in place of those to compute.
+        - `known`: the first leaves of what it returns, with `None` for those that are not known.
+        - `wanted`: for each leaf, whether it is.
         """
-        known = [*known, *[None] * (self.outputs.num_leaves - len(known))]
-        found = _completed(self.program, self.arrays, jax.tree.leaves(args), known)
-        return jax.tree.unflatten(self.outputs, found)
+        known = [*known, *[None] * (len(wanted) - len(known))]
+        found = _completed(self.program, self.arrays, jax.tree.leaves(args), known, wanted)
+        return [leaf for leaf, own in zip(found, wanted, strict=True) if own]
 
 
 def closed(fn: Callable, *examples: Any) -> Program:
@@ -163,20 +163,27 @@ def _evaluated(program: Any, equation: Any, values: dict[Any, Any]) -> list[Any]
 
 
 def _completed(
-    program: Any, constants: Sequence[Any], inputs: Sequence[Any], known: Sequence[Any]
+    program: Any,
+    constants: Sequence[Any],
+    inputs: Sequence[Any],
+    known: Sequence[Any],
+    wanted: Sequence[bool],
 ) -> list[Any]:
-    """All outputs of a program, those that are not `None` as they are."""
+    """The outputs of a program that are known or wanted, `None` for the others."""
     values = dict(zip(program.constvars, constants, strict=True))
     values |= zip(program.invars, inputs, strict=True)
     for atom, value in zip(program.outvars, known, strict=True):
         if value is not None and _value(atom, values) is None:
             values[atom] = value
-    for equation in _needed(program, values):
+    outputs = [atom for atom, own in zip(program.outvars, wanted, strict=True) if own]
+    atoms = set(filter(_is_variable, outputs))
+    for equation in _needed(program, values, atoms):
         found = [_value(atom, values) for atom in equation.outvars]
-        if equation.primitive.name == "jit" and any(value is not None for value in found):
+        if equation.primitive.name == "jit":
             inner = equation.params["jaxpr"]
             operands = [_value(atom, values) for atom in equation.invars]
-            found = _completed(inner.jaxpr, inner.consts, operands, found)
+            inside = [atom in atoms for atom in equation.outvars]
+            found = _completed(inner.jaxpr, inner.consts, operands, found, inside)
         else:
             found = _evaluated(program, equation, values)
         for atom, value in zip(equation.outvars, found, strict=True):
@@ -184,12 +191,35 @@ def _completed(
     return [_value(atom, values) for atom in program.outvars]
 
 
-def _needed(program: Any, values: dict[Any, Any]) -> list[Any]:
-    """The equations that the outputs depend on, behind what has a value."""
-    wanted = {atom for atom in program.outvars if not isinstance(atom, Literal)}
+def _needed(program: Any, values: dict[Any, Any], atoms: set[Any]) -> list[Any]:
+    """The equations that the atoms depend on, behind what has a value. Adds what they depend on."""
     needed = []
     for equation in reversed(program.eqns):
-        if any(atom in wanted and atom not in values for atom in equation.outvars):
+        if any(atom in atoms and atom not in values for atom in equation.outvars):
             needed.append(equation)
-            wanted |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
+            atoms |= {atom for atom in equation.invars if _is_variable(atom)}
     return needed[::-1]
+
+
+def _is_variable(atom: Any) -> bool:
+    return not isinstance(atom, Literal)
+
+
+def without_effects(program: Any) -> Any:
+    """The program, and those that are called in it, as if they only returned numbers."""
+
+    def bare(part: Any) -> Any:
+        if hasattr(part, "jaxpr"):
+            return part.replace(jaxpr=without_effects(part.jaxpr))
+        if hasattr(part, "eqns"):
+            return without_effects(part)
+        return tuple(map(bare, part)) if isinstance(part, tuple) else part
+
+    equations = [
+        equation.replace(
+            params={name: bare(part) for name, part in equation.params.items()}, effects=set()
+        )
+        for equation in program.eqns
+        if equation.outvars
+    ]
+    return program.replace(eqns=equations, effects=set())

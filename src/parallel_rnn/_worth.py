@@ -13,7 +13,6 @@ import jax
 
 from ._flat import FlatRecurrence
 from ._program import equations_of
-from ._solver import Window
 
 # So many series fill the vector units by themselves, and so do states of so many numbers in all.
 MANY, MANY_NUMBERS = 16, 512
@@ -37,19 +36,19 @@ def together_pays(num_series: int, num_numbers: int) -> bool:
     return num_series >= MANY or num_numbers >= MANY_NUMBERS
 
 
-def projecting_pays(window: Window) -> bool:
+def projecting_pays(recurrence: FlatRecurrence) -> bool:
     """Whether steps that see projected inputs are faster by more than projecting them takes.
 
     A step waits for the one before it, and a CPU works on the input meanwhile. It has no time for
     that where the weights are many, or rows do not fill its vectors. What `project` does beside
     returning numbers it does in the order of the steps.
     """
-    if window.recurrence.step.acts():
+    if recurrence.step.acts():
         return False
-    weights = [leaf for leaf in jax.tree.leaves(window.recurrence.project) if eqx.is_array(leaf)]
+    weights = [leaf for leaf in jax.tree.leaves(recurrence.project) if eqx.is_array(leaf)]
     num_weights = sum(leaf.size for leaf in weights if leaf.ndim > 1)
-    inputs = [leaf for leaf in jax.tree.leaves(window.inputs) if leaf.ndim > 1]
-    fill_vectors = all(leaf.shape[-1] % LANES == 0 for leaf in inputs)
+    shapes = [variable.aval.shape for variable in recurrence.step.program.invars[1:]]
+    fill_vectors = all(shape[-1] % LANES == 0 for shape in shapes if shape)
     return num_weights > (HIDDEN if fill_vectors else HIDDEN_IN_PART)
 
 

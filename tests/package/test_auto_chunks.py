@@ -24,7 +24,6 @@ from parallel_rnn._auto_chunks import (
     WIDE_IN_CHUNKS,
     WIDE_IN_TURN,
     ChunkedIfForgetful,
-    InTurn,
     num_chunks_of,
     solver_of,
 )
@@ -222,7 +221,7 @@ def test_short_sequences_take_steps_in_turn(monkeypatch):
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
     monkeypatch.setattr("parallel_rnn._auto_chunks.SHORTEST", SHORTEST)
     assert isinstance(chosen(Options(), SHORTEST), ChunkedIfForgetful)
-    assert isinstance(chosen(Options(), SHORTEST - 1), InTurn)
+    assert isinstance(chosen(Options(), SHORTEST - 1), Sequential)
 
 
 @pytest.mark.usefixtures("promoting")
@@ -276,6 +275,21 @@ def test_batches_of_wide_states_are_differentiated(size, length, own):
 
     found = gradient(lambda *args: solve(*args).value)
     assert largest_difference(found, gradient(reference)) < 1e-12
+
+
+@pytest.mark.parametrize("size", [2, WIDE_IN_TURN, WIDE_IN_CHUNKS])
+def test_batches_of_an_f_with_branches_are_differentiated(size):
+    """Which `vmap` turns into choices, whose derivatives JAX cannot transpose in every order."""
+    _, s0, xs = gru(size, LENGTH)
+
+    def total(run):
+        def f(s, x):
+            return jax.lax.cond(x[0] > 0, lambda s: jnp.tanh(s + x), lambda s: s * 0.5, s)
+
+        return lambda xs: jnp.sum(jax.vmap(lambda x: run(f, s0, x))(jnp.stack([xs, -xs])) ** 2)
+
+    found = jax.grad(total(lambda *args: solve(*args).value))(xs)
+    assert largest_difference(found, jax.grad(total(reference))(xs)) < 1e-12
 
 
 def test_infinite_derivatives_of_padding_reach_no_wide_state():

@@ -146,6 +146,23 @@ def test_padding_of_a_custom_vjp_may_overflow(options):
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 
+@pytest.mark.parametrize("window", [7, 50])
+def test_windows_that_reach_back_go_on_from_the_last_state(window):
+    xs = jnp.cos(jnp.arange(10.0))[None, :, None]
+    s0 = jnp.zeros((1, 1))
+    f = lambda s, x: 0.3 * square(s) + x  # noqa: E731
+    found = solve_batch(f, s0, xs, Sequential(), window=window, lengths=[10]).value
+    assert largest_difference(found, all_by_scan(f, s0, xs)) < 1e-14
+
+
+def test_checks_in_f_are_not_made_of_padding():
+    def f(s, x):
+        return eqx.error_if(s + x, s[0] > 3.5, "beyond the end")
+
+    found = solve_batch(f, jnp.zeros((1, 1)), jnp.ones((1, 8, 1)), lengths=[3]).value
+    assert found[0, :, 0].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+
+
 def test_guesses_belong_to_their_series():
     cell, s0, xs = batch()
     answer = all_by_scan(cell, s0, xs)

@@ -81,6 +81,31 @@ def test_a_scan_reports_the_carries_of_its_steps(carries_counter):
     assert seen_by(run, scan) == seen_by(run, jax.lax.scan)
 
 
+BODIES = {
+    "the state": lambda passed, s, n: ((passed(s), n), n),
+    "an output": lambda passed, s, n: ((s, n), passed(s)),
+    "a counter": lambda passed, s, n: ((s, passed(n)), n),
+    "an output beside a counter": lambda passed, s, n: ((s, n + 1), passed(s)),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_scan_reports_once_from_within_a_call(name):
+    def run(report, by):
+        @jax.jit
+        def passed(number):
+            report(number)
+            return number + 1
+
+        def body(carry, x):
+            s, n = carry
+            return BODIES[name](passed, jnp.cos(s) + x, n)
+
+        return by(body, (jnp.ones(()), jnp.zeros((), int)), jnp.arange(5.0))
+
+    assert seen_by(run, scan) == seen_by(run, jax.lax.scan)
+
+
 @pytest.mark.parametrize("size", [3, 20])
 def test_a_gradient_takes_no_step_again(size):
     def run(report, s0):
