@@ -247,15 +247,19 @@ def adjoint_of(
         return adjoint
     if isinstance(solver, Sequential) and _is_scanned(recurrence):
         return DirectAdjoint()
-    if is_padded or platform() != "cpu":
+    if is_padded or platform() != "cpu" or size < _wide(solver):
         return adjoint
     if type(solver) is Sequential:
-        return DirectAdjoint() if size >= WIDE_IN_TURN else adjoint
-    is_slow = size >= (WIDE_IN_TURN if isinstance(solver, Projected) else WIDE_IN_CHUNKS)
-    is_found_else = isinstance(solver, Projected | ChunkedIfForgetful)
+        return DirectAdjoint()
     # JAX cannot transpose the derivative of a branch that `vmap` has turned into a choice.
-    can_be_scanned = is_found_else and not recurrence.step.has_branches()
-    return ScannedAdjoint() if is_slow and can_be_scanned else adjoint
+    return adjoint if recurrence.step.has_branches() else ScannedAdjoint()
+
+
+def _wide(solver: AbstractSolver) -> float:
+    """The size of states from which on a scan is differentiated faster, however they are found."""
+    if isinstance(solver, Sequential):
+        return WIDE_IN_TURN
+    return WIDE_IN_CHUNKS if isinstance(solver, ChunkedIfForgetful) else math.inf
 
 
 def num_chunks_of(length: int) -> int:

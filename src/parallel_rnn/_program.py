@@ -157,7 +157,7 @@ def _value(atom: Any, values: dict[Any, Any]) -> Any:
 
 def _evaluated(program: Any, equation: Any, values: dict[Any, Any]) -> list[Any]:
     """What one equation of a program computes."""
-    used = [atom for atom in equation.invars if not isinstance(atom, Literal)]
+    used = list(filter(_is_variable, equation.invars))
     parts: Any = dict(constvars=[], invars=used, outvars=equation.outvars, eqns=[equation])
     return eval_jaxpr(program.replace(**parts), [], *(values[atom] for atom in used))
 
