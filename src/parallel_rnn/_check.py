@@ -134,7 +134,7 @@ def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: 
         )
     if sizes == {0}:
         raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
-    if group != "auto":
+    if not (isinstance(group, str) and group == "auto"):
         check_count("group", group, 1, '1 solves the series one after another, "auto" chooses')
 
 

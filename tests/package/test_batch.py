@@ -254,6 +254,7 @@ def test_the_first_series_that_failed_is_named():
         ({"windows": 3}, TypeError, "`solve_batch` has no option `windows`"),
         ({"group": 0}, ValueError, "`group` is 0"),
         ({"group": "all"}, TypeError, "`group` is 'all'"),
+        ({"group": np.array([1, 2])}, TypeError, "`group` is array"),
         ({"s0": jnp.zeros((0, 4)), "xs": jnp.zeros((0, 7, 4))}, ValueError, "no series"),
         ({"solver": QuasiDEER}, TypeError, "with brackets"),
     ],
