@@ -51,23 +51,27 @@ class LEMCell(AbstractCell):
     ):
         weights = initial_weights(4, input_size, hidden_size, key, dtype)
         self.weight_ih, weight_hh, self.bias, _ = weights
-        self.recurrent = LEMGates(weight_hh, time_step)
+        self.recurrent = LEMGates(*jnp.split(weight_hh, [3 * hidden_size]), time_step)
 
 
 class LEMGates(AbstractPartsGates):
-    """The part of an LEM cell that sees the state."""
+    """The part of an LEM cell that sees the state.
+
+    `weight_hh` are U_1, U_2 and U_z. U_y is apart, because a loop that cut it out would copy it
+    at every step.
+    """
 
     num_parts: ClassVar[int] = 2
     weight_hh: Float[Array, "gates D"]
+    weight_y: Float[Array, "D D"]
     time_step: float = eqx.field(static=True)
 
     def step(self, state, projected, products):
         y, z = state
-        from_y, from_z = jnp.split(self.weight_hh, [3 * y.size])
-        g_1, g_2, g_z = add(projected[:3], products(from_y, y))
+        g_1, g_2, g_z = add(projected[:3], products(self.weight_hh, y))
         g_1, g_2, target_z = sigmoid(g_1), sigmoid(g_2), jnp.tanh(g_z)
         z = z + self.time_step * g_1 * (target_z - z)
-        (g_y,) = add(projected[3:], products(from_z, z))
+        (g_y,) = add(projected[3:], products(self.weight_y, z))
         target_y = jnp.tanh(g_y)
         return (y + self.time_step * g_2 * (target_y - y), z), (g_1, g_2, target_z, target_y)
 
@@ -80,7 +84,7 @@ class LEMGates(AbstractPartsGates):
     def jacobian(self, state, saved):
         y, z = state
         g_1, g_2, target_z, target_y = saved
-        weight_1, weight_2, weight_z, weight_y = jnp.split(self.weight_hh, 4)
+        weight_1, weight_2, weight_z = jnp.split(self.weight_hh, 3)
         step_z, step_y = self.time_step * g_1, self.time_step * g_2
         z_by_z = [(1 - step_z,)]
         z_by_y = [
@@ -91,9 +95,9 @@ class LEMGates(AbstractPartsGates):
         y_by_y = [
             (1 - step_y,),
             ((target_y - y) * step_y * (1 - g_2), weight_2),
-            *through(y_by_preactivation, weight_y, jacobian=z_by_y),
+            *through(y_by_preactivation, self.weight_y, jacobian=z_by_y),
         ]
-        y_by_z = through(y_by_preactivation, weight_y, jacobian=z_by_z)
+        y_by_z = through(y_by_preactivation, self.weight_y, jacobian=z_by_z)
         return (y_by_y, y_by_z), (z_by_y, z_by_z)
 
 

@@ -115,19 +115,22 @@ class MinimalGatedUnit(AbstractCell):
     ):
         weights = initial_weights(2, input_size, hidden_size, key, dtype)
         self.weight_ih, weight_hh, self.bias, _ = weights
-        self.recurrent = MinimalGates(weight_hh)
+        self.recurrent = MinimalGates(*jnp.split(weight_hh, 2))
 
 
 class MinimalGates(AbstractVectorGates):
-    """The part of a minimal gated unit that sees the state."""
+    """The part of a minimal gated unit that sees the state.
 
-    weight_hh: Float[Array, "gates D"]
+    `weight_hh` is U_f. U_n is apart, because a loop that cut it out would copy it at every step.
+    """
+
+    weight_hh: Float[Array, "D D"]
+    weight_n: Float[Array, "D D"]
 
     def step(self, state, projected, products):
         x_f, x_n = projected
-        weight_f, weight_n = jnp.split(self.weight_hh, 2)
-        (f,) = map(sigmoid, add([x_f], products(weight_f, state)))
-        (n,) = map(jnp.tanh, add([x_n], products(weight_n, f * state)))
+        (f,) = map(sigmoid, add([x_f], products(self.weight_hh, state)))
+        (n,) = map(jnp.tanh, add([x_n], products(self.weight_n, f * state)))
         return state + f * (n - state), (f, n)
 
     # With a dash for the derivative of a nonlinearity,
@@ -136,7 +139,7 @@ class MinimalGates(AbstractVectorGates):
     #     ∂f/∂h = diag(f') U_f,  ∂n/∂h = diag(n') U_n [diag(f) + diag(h) ∂f/∂h]
     def jacobian(self, state, saved):
         f, n = saved
-        weight_f, weight_n = jnp.split(self.weight_hh, 2)
+        weight_f, weight_n = self.weight_hh, self.weight_n
         f_slope = f * (1 - f)
         through_n = f * (1 - n * n)
         return [
