@@ -35,14 +35,17 @@ from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
 from ._types import State
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
-from ._worth import LANES, MANY, chunks_pay, projecting_pays
+from ._worth import (
+    LANES,
+    chunks_pay,
+    most_series_for_chunks,
+    projecting_pays,
+    shortest_for_chunks,
+)
 
 # So many chunks fill the vector units of a CPU. Shorter ones would be all warm-up.
 NUM_CHUNKS = 128
 SHORTEST_CHUNK = 3 * WARM_UP
-# Shorter sequences gain less than the trial, the warm-up and the start of wide operations take
-# (GRUs of 1 to 128 units, of this package, Equinox and Flax, on two cores).
-SHORTEST = 2**15
 # The part of a chunk that its repair may take. Deeper ones cost what chunks gain.
 DEEPEST_REPAIR = 1 / 4
 # One sweep is enough, but where the joints of all chunks are off in one direction.
@@ -79,10 +82,10 @@ class ChunkedIfForgetful(AbstractSolver):
         starts = jnp.stack([right, window.s0])
         num_chunks = math.ceil(len(window.guess) / size)
         few = jnp.arange(min(TRIED, num_chunks) - 1, num_chunks, TRIED)
-        pays = jnp.asarray(True)
+        pays, most = jnp.asarray(True), most_series_for_chunks(window.recurrence)
         for chunks in (jnp.zeros(1, int), few):
             number = steps_to_forget(window, size, chunks, starts, pays)
-            pays = _of_batch(number <= WARM_UP + DEEPEST_REPAIR * size, MANY)
+            pays = _of_batch(number <= WARM_UP + DEEPEST_REPAIR * size, most)
         return pays
 
     def has_tolerance(self) -> bool:
@@ -225,7 +228,8 @@ def _is_scanned(recurrence: FlatRecurrence) -> bool:
 
 
 def _fastest(length: int, recurrence: FlatRecurrence) -> AbstractSolver:
-    if length < SHORTEST or _is_scanned(recurrence) or not chunks_pay(recurrence):
+    is_short = length < shortest_for_chunks(recurrence)
+    if is_short or _is_scanned(recurrence) or not chunks_pay(recurrence):
         return Projected() if projecting_pays(recurrence) else Sequential()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     return ChunkedIfForgetful(Chunked(Jacobi(), size))

@@ -17,6 +17,8 @@ from ._program import equations_of
 
 # So many series fill the vector units by themselves, and so do states of so many numbers in all.
 MANY, MANY_NUMBERS = 16, 512
+# Products with so many columns read wide weights as seldom as chunks do.
+MANY_WIDE_NUMBERS = 1024
 
 # So many weights of the input are read in a step without making it slower, where rows are multiples
 # of so many numbers, and where they are not.
@@ -30,6 +32,12 @@ SLOW = {"tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf"}
 # numbers, steps do not fill them, and chunks gain more.
 WIDE, NARROW = (9 / 4, 1 / 2), (1, 1 / 4)
 NARROW_PART = 8
+
+# Shorter sequences gain less than the trial, the warm-up and the start of wide operations take
+# (GRUs of 1 to 128 units, of this package, Equinox and Flax). The weights of wide states leave the
+# cache, so that each step reads them from memory, and chunks read them once for all chunks.
+SHORTEST, SHORTEST_OF_WIDE = 2**15, 2**13
+WIDE_PART = 256
 
 
 def together_pays(num_series: int, num_numbers: int) -> bool:
@@ -60,9 +68,7 @@ def chunks_pay(recurrence: FlatRecurrence) -> bool:
     inputs, which one step after another reads as they come.
     """
     state, *inputs = recurrence.step.program.invars
-    parts = recurrence.shaped_step.program.invars
-    widest = max(map(_size, parts[: len(parts) - len(inputs)]))
-    of_state, of_input = NARROW if widest <= NARROW_PART else WIDE
+    of_state, of_input = NARROW if _widest_part(recurrence) <= NARROW_PART else WIDE
     outputs = [
         variable
         for equation in equations_of(recurrence.step.program)
@@ -71,6 +77,22 @@ def chunks_pay(recurrence: FlatRecurrence) -> bool:
     ]
     moved = of_state * _size(state) + of_input * sum(map(_size, inputs))
     return sum(map(_size, outputs)) >= moved
+
+
+def shortest_for_chunks(recurrence: FlatRecurrence) -> int:
+    """From which length T on chunks gain more than the trial and the warm-up take."""
+    return SHORTEST_OF_WIDE if _widest_part(recurrence) >= WIDE_PART else SHORTEST
+
+
+def most_series_for_chunks(recurrence: FlatRecurrence) -> int:
+    """So many series under `vmap` are as fast step by step."""
+    return min(MANY, MANY_WIDE_NUMBERS // _widest_part(recurrence))
+
+
+def _widest_part(recurrence: FlatRecurrence) -> int:
+    inputs = recurrence.step.program.invars[1:]
+    parts = recurrence.shaped_step.program.invars
+    return max(map(_size, parts[: len(parts) - len(inputs)]))
 
 
 def _size(variable: Any) -> int:

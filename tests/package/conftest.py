@@ -33,6 +33,6 @@ def promoting(strict_jax):
 def chunks_of_short_sequences():
     """`chunk="auto"` tries chunks of any f, from a length on that tests can afford."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parallel_rnn._auto_chunks.SHORTEST", 2 * SHORTEST_CHUNK)
+        patch.setattr("parallel_rnn._worth.SHORTEST", 2 * SHORTEST_CHUNK)
         patch.setattr("parallel_rnn._auto_chunks.chunks_pay", lambda recurrence: True)
         yield

@@ -19,7 +19,6 @@ from parallel_rnn import (
 )
 from parallel_rnn._auto_chunks import (
     NUM_CHUNKS,
-    SHORTEST,
     SHORTEST_CHUNK,
     WIDE_IN_CHUNKS,
     WIDE_IN_TURN,
@@ -31,6 +30,7 @@ from parallel_rnn._flat import flatten_recurrence
 from parallel_rnn._forgetting import MET, steps_to_forget
 from parallel_rnn._solve import Options, one_input
 from parallel_rnn._solver import Window
+from parallel_rnn._worth import SHORTEST
 
 from recurrences import gru, largest_difference, reference
 
@@ -219,7 +219,7 @@ def test_short_sequences_take_steps_in_turn(monkeypatch):
     assert solution.stats["num_steps"] == 0
     assert solution.ending == ENDINGS.sequential
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
-    monkeypatch.setattr("parallel_rnn._auto_chunks.SHORTEST", SHORTEST)
+    monkeypatch.setattr("parallel_rnn._worth.SHORTEST", SHORTEST)
     assert isinstance(chosen(Options(), SHORTEST), ChunkedIfForgetful)
     assert isinstance(chosen(Options(), SHORTEST - 1), Sequential)
 

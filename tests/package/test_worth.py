@@ -8,14 +8,24 @@ import pytest
 from parallel_rnn import cells
 from parallel_rnn._flat import flatten_recurrence
 from parallel_rnn._solve import one_input
-from parallel_rnn._worth import chunks_pay
+from parallel_rnn._worth import (
+    MANY,
+    SHORTEST,
+    SHORTEST_OF_WIDE,
+    chunks_pay,
+    most_series_for_chunks,
+    shortest_for_chunks,
+)
 
 X = (1, 8)
 
 
+def flat(f, s0, shape):
+    return flatten_recurrence(f, s0, one_input(jnp.zeros(shape)))
+
+
 def pays(f, s0, shape):
-    xs = jnp.zeros(shape)
-    return chunks_pay(flatten_recurrence(f, s0, one_input(xs)))
+    return chunks_pay(flat(f, s0, shape))
 
 
 @pytest.mark.parametrize("width", [1, 4, 16, 64])
@@ -55,3 +65,15 @@ def test_wide_inputs_do_not_pay():
     for inputs, expected in ((8, True), (32, False)):
         cell = cells.GRUCell(inputs, 1, key=jax.random.key(0))
         assert pays(cell, jnp.zeros(1), (1, inputs)) is expected
+
+
+@pytest.mark.parametrize(
+    ("width", "shortest", "most"), [(64, SHORTEST, MANY), (256, SHORTEST_OF_WIDE, 4)]
+)
+def test_weights_that_leave_the_cache_are_read_once_for_all_chunks(width, shortest, most):
+    """Of an LSTM too, whose state of two parts is twice as long, and its weights a third more."""
+    zeros = jnp.zeros(width)
+    for cell, s0 in ((cells.GRUCell, zeros), (cells.LSTMCell, (zeros, zeros))):
+        recurrence = flat(cell(8, width, key=jax.random.key(0)), s0, X)
+        assert shortest_for_chunks(recurrence) == shortest
+        assert most_series_for_chunks(recurrence) == most
