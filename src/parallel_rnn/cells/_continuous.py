@@ -51,7 +51,8 @@ class LEMCell(AbstractCell):
     ):
         weights = initial_weights(4, input_size, hidden_size, key, dtype)
         self.weight_ih, weight_hh, self.bias, _ = weights
-        self.recurrent = LEMGates(*jnp.split(weight_hh, [3 * hidden_size]), time_step)
+        weight_hh, weight_y = jnp.split(weight_hh, [3 * hidden_size])
+        self.recurrent = LEMGates(weight_hh, weight_y, time_step)
 
 
 class LEMGates(AbstractPartsGates):

@@ -115,7 +115,8 @@ class MinimalGatedUnit(AbstractCell):
     ):
         weights = initial_weights(2, input_size, hidden_size, key, dtype)
         self.weight_ih, weight_hh, self.bias, _ = weights
-        self.recurrent = MinimalGates(*jnp.split(weight_hh, 2))
+        weight_hh, weight_n = jnp.split(weight_hh, 2)
+        self.recurrent = MinimalGates(weight_hh, weight_n)
 
 
 class MinimalGates(AbstractVectorGates):
