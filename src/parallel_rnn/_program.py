@@ -9,6 +9,9 @@ from jax.core import eval_jaxpr
 from jax.extend.core import Literal
 from jax.sharding import AxisType
 
+# Operations that take a part of an array, or say of which shape it is.
+CUTS = {"dynamic_slice", "reshape", "slice", "split", "squeeze"}
+
 
 class Program(eqx.Module):
     """A function as a program, with the arrays that it closed over, so that gradients reach them.
@@ -101,7 +104,29 @@ def closed(fn: Callable, *examples: Any) -> Program:
     chosen = jax.config.jax_default_matmul_precision
     with jax.default_matmul_precision("highest" if chosen is None else chosen):
         program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
+        if any(equation.primitive.name in CUTS for equation in program.eqns):
+            uncut = _cut_before(program.jaxpr, program.consts)
+            program = jax.make_jaxpr(uncut)(*jax.tree.leaves(examples))
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+
+
+def _cut_before(program: Any, constants: Sequence[Any]) -> Callable:
+    """The program as a function of its arguments, with what it cuts out of its arrays cut already.
+
+    XLA takes what does not change out of a loop, but no parts of arrays: it copies them at every
+    step, which takes longer than a product with such a part.
+    """
+    values = dict(zip(program.constvars, constants, strict=True))
+    rest = []
+    for equation in program.eqns:
+        operands = filter(_is_variable, equation.invars)
+        if equation.primitive.name in CUTS and all(atom in values for atom in operands):
+            found = _evaluated(program, equation, values)
+            values |= zip(equation.outvars, found, strict=True)
+        else:
+            rest.append(equation)
+    uncut = program.replace(constvars=[*values], eqns=rest)
+    return lambda *leaves: eval_jaxpr(uncut, [*values.values()], *leaves)
 
 
 def equations_of(program: Any) -> Iterator[Any]:

@@ -1,0 +1,56 @@
+"""Functions as programs: what a loop does not have to do at every step."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from parallel_rnn import Sequential, solve
+from parallel_rnn._program import CUTS, closed
+
+from recurrences import largest_difference, reference
+
+
+def weights():
+    return jax.random.normal(jax.random.key(0), (12, 4)) / 4
+
+
+def by_split(W, s):
+    first, _, last = jnp.split(W, 3)
+    return first @ jnp.tanh(last @ s)
+
+
+PARTS = {
+    "split": by_split,
+    "slice": lambda W, s: W[4:8] @ s + W[:, 1][:4],
+    "stack": lambda W, s: W.reshape(3, 4, 4)[2] @ s,
+    "dynamic": lambda W, s: jax.lax.dynamic_slice_in_dim(W, 2, 4) @ s,
+    "nothing": lambda W, s: (W @ s)[:4],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_weights_are_cut_out_before_the_loop(name):
+    """XLA would copy them at every step."""
+    W, s = weights(), jnp.arange(4.0)
+    program = closed(lambda s: PARTS[name](W, s), s)
+    arrays = set(program.program.constvars)
+    for equation in program.program.eqns:
+        assert equation.primitive.name not in CUTS or not arrays.intersection(equation.invars)
+    assert largest_difference(program(s), PARTS[name](W, s)) == 0
+    assert len(program.program.constvars) == len(program.arrays)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_gradients_reach_weights_that_were_cut(name):
+    def step(W):
+        return lambda s, x: jnp.tanh(PARTS[name](W, s) + x)
+
+    xs, s0 = jax.random.normal(jax.random.key(1), (9, 4)), jnp.ones(4)
+    found, wanted = (
+        jax.grad(lambda W, states=states: jnp.sum(states(step(W)) ** 2))(weights())
+        for states in (
+            lambda f: solve(f, s0, xs, Sequential()).value,
+            lambda f: reference(f, s0, xs),
+        )
+    )
+    assert largest_difference(found, wanted) < 1e-13
