@@ -87,14 +87,16 @@ class Chunked(AbstractSolver):
             n: Int[Array, ""], states: Array, now: _Progress, active: Bool[Array, ""]
         ) -> tuple[Array, _Progress]:
             del n
+            open_chunks = active & (jnp.arange(work.num_chunks) > now.num_joined)
             states, W = work.sweep_with_products(
-                self.solver, now.starts, now.num_sweeps, states, active
+                self.solver, now.starts, now.num_sweeps, states, open_chunks
             )
             ends = work.ends(states)
             number = now.num_sweeps + 1
             states, repaired = _repaired(work, rule, states, number, now.trace, loop, active)
-            starts = self._next_starts(work, now.starts, ends, W)
-            return states, dataclasses.replace(repaired, starts=starts)
+            num_joined = count_leading(jnp.all(now.starts[1:] == ends[:-1], axis=1))
+            starts = self._next_starts(work, now.starts, ends, W, num_joined)
+            return states, dataclasses.replace(repaired, starts=starts, num_joined=num_joined)
 
         states = work.sweep(work.warmed_up_starts())
         guess = work.window.guess
@@ -106,11 +108,15 @@ class Chunked(AbstractSolver):
         return last.as_iterate(work, states)
 
     def _next_starts(
-        self, work: "_Work", starts: Float[Array, "K D"], ends: Float[Array, "K D"], W: Jacobians
+        self,
+        work: "_Work",
+        starts: Float[Array, "K D"],
+        ends: Float[Array, "K D"],
+        W: Jacobians,
+        num_right: Int[Array, ""],
     ) -> Float[Array, "K D"]:
         """Newton's step on the recurrence of the ends."""
         joints = jnp.concatenate([starts[1:], ends[-1:]])
-        num_right = count_leading(jnp.all(joints == ends, axis=1))
         linear_scan = linear_scan_or_default(self.solver.linear_scan)
         return shift(work.window.s0, linear_scan.newton_step(W, ends, joints, num_right))
 
@@ -156,11 +162,14 @@ def in_chunks(solver: AbstractSolver, chunk: int | None, length: int) -> Abstrac
 class _Progress(eqx.Module):
     """What a sweep and the repair after it have come to.
 
-    `starts` are those of the next sweep. `num_finite` steps lead to a finite state. Chunks
+    `starts` are those of the next sweep. The first `num_joined` chunks end where the chunks after
+    them start, so these and one more keep their states: another sweep might round in another way,
+    and what follows would start anew from that. `num_finite` steps lead to a finite state. Chunks
     `are_joined` where each repair came to states that fit.
     """
 
     starts: Float[Array, "K D"]
+    num_joined: Int[Array, ""]
     verdict: Verdict
     num_finite: Int[Array, ""]
     done: Bool[Array, ""]
@@ -326,9 +335,9 @@ class _Work(eqx.Module):
         starts: Float[Array, "K D"],
         number: Int[Array, ""],
         states: Array,
-        active: Bool[Array, ""],
+        is_open: Bool[Array, " K"],
     ) -> tuple[Array, Jacobians]:
-        """The states, if active, and the product of the transitions along each chunk."""
+        """The states, of open chunks, and the product of the transitions along each chunk."""
 
         def transition(c: Array, s: Float[Array, "K D"], x: PyTree) -> Jacobians:
             inputs = self.window.recurrence.project_all(x, len(s))
@@ -343,7 +352,7 @@ class _Work(eqx.Module):
             # Not the values that come with A: a closed form may round in another way than the
             # steps of the repair, which are to find what is there.
             s = self.step(c, s, x)
-            new = jnp.where(active, self.rows(s), self.at(states, c))
+            new = keep_where(is_open, self.rows(s), self.at(states, c))
             return s, W, self.put(states, new, c)
 
         zero = jnp.zeros((), int)
@@ -445,6 +454,7 @@ def _repaired(
     )
     return states, _Progress(
         starts=shift(work.window.s0, work.ends(states)),
+        num_joined=jnp.zeros((), int),
         verdict=verdict,
         num_finite=num_finite,
         done=verdict.accepted | hopeless | (work.end == 0),
