@@ -32,9 +32,8 @@ ANSWERS = ["measured", "verdict", "device", "duration_s"]
 FINDING_COLUMNS = ["id", "finding", "measured", "figure", "rule", "duration_s"]
 CLAIMS_NOTE = (
     "Values marked as unconfirmed are reported, but were not compared with the paper's text. How a "
-    "claim is judged was chosen from what the paper says. Claims about the speed of a GPU are "
-    "judged by times of a GPU only. The sizes of scale smoke are too small for a verdict. "
-    + verdicts.MEANINGS
+    "claim is judged was chosen from what the paper says. The sizes of scale smoke are too small "
+    f"for a verdict. {verdicts.MEANINGS}"
 )
 FINDINGS_NOTE = "What is measured here, by the figure named."
 # How a finding begins where its results do not show it.

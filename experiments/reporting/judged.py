@@ -11,7 +11,7 @@ from experiments.reporting.format import duration
 from experiments.reporting.results import Column, NotMeasured, Results
 from experiments.reporting.tables import argru_seeds
 from experiments.reporting.tables.layout import MISSING, to_markdown
-from experiments.reporting.verdicts import VERDICTS
+from experiments.reporting.verdicts import MEANINGS, VERDICTS
 
 TIMES_NOTE = (
     "Times are those of the experiment behind a row, all its jobs one after another on the first "
@@ -33,7 +33,7 @@ def few_claims(listed: ClaimList, sources: Sequence[Results]) -> str:
     judged = claims.judge_claims(listed.claims, sources)
     chosen = judged.loc[[bool(claim.get("headline")) for claim in listed.claims]]
     shown = claims.claims_for_readers(chosen, sources).drop(columns=["judged by", "target"])
-    note = f"Verdicts on all {len(listed.claims)} claims:"
+    note = f"{MEANINGS} Verdicts on all {len(listed.claims)} claims:"
     return f"{to_markdown(shown, note)}\n{_counts(judged, sources)}"
 
 

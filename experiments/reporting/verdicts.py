@@ -30,8 +30,9 @@ MARGIN = 0.1
 MEANINGS = (
     f"A verdict is '{CONSISTENT}' where the paper gives an upper bound and the value is below it, "
     f"'{MARGINAL}' where the value is off by as much as is allowed, give or take "
-    f"{100 * MARGIN:.0f} % of that, and '{TIE}' where two values that should differ do so by less "
-    f"than the interquartile range of their repetitions or than {100 * LEAST_TIE:.0f} %."
+    f"{100 * MARGIN:.0f} % of that, '{TIE}' where two values that should differ do so by less "
+    f"than the interquartile range of their repetitions or than {100 * LEAST_TIE:.0f} %, and "
+    f"'{UNTESTABLE}' where the claim is about the speed of a GPU and the device is none."
 )
 
 Entry = Mapping[str, Any]
