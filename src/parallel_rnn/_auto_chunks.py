@@ -22,7 +22,7 @@ from ._adjoint import (
     ScannedAdjoint,
     UnrolledAdjoint,
 )
-from ._chunks import WARM_UP, Chunked, check_not_asking, in_chunks
+from ._chunks import Chunked, check_not_asking, in_chunks
 from ._flat import FlatRecurrence, vectors_of
 from ._forgetting import last_start, steps_to_forget
 from ._in_place import write_side_by_side
@@ -31,6 +31,7 @@ from ._linear_scan import platform
 from ._linearised import BLOCK
 from ._methods import Jacobi
 from ._program import closed
+from ._side_by_side import WARM_UP
 from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
 from ._types import State
 from ._varying import axes_of, varying_over

@@ -16,8 +16,8 @@ joints between chunks are in doubt, and only their residuals are not 0. Three pa
 
 Where a repair comes to the end of the chunks, the starts follow from the linear recurrence of the
 ends, y_k = F(y_{k-1}) + W_k (change of y_{k-1}), with W_k the product of the solver's transitions
-along the chunk; then comes another sweep. The first joint that was wrong is right afterwards, so K
-sweeps are always enough.
+along the chunk; then comes another sweep. The first joint that was wrong is right afterwards, and
+chunks before it keep their states, so K sweeps are always enough.
 """
 
 import dataclasses
@@ -25,27 +25,20 @@ import math
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._acceptance import AbstractAcceptance, Evidence, Verdict, accumulation_dtype, only_if
+from ._acceptance import AbstractAcceptance, Verdict, accumulation_dtype, only_if
 from ._finite import count_leading
-from ._flat import vectors_of
-from ._in_place import while_writing, write, write_side_by_side
+from ._in_place import while_writing
 from ._iterate import Iterate, Loop, shift
-from ._linear_scan import keep_where, linear_scan_or_default, platform
-from ._matrices import structure_of
+from ._linear_scan import keep_where, linear_scan_or_default
 from ._methods import AbstractNewton
 from ._program import Program
+from ._side_by_side import Work, arranged
 from ._solution import RESULTS
-from ._solver import AbstractSolver, Sequential, Window, count_finite
-from ._types import Jacobians, State
-from ._varying import axes_of, varying_over
-from ._window import step_at
-
-# What f remembers of a guess is mostly gone after so many steps, where it forgets at all.
-WARM_UP = 48
+from ._solver import AbstractSolver, Sequential, Window
+from ._types import Jacobians
 
 
 class Chunked(AbstractSolver):
@@ -74,7 +67,7 @@ class Chunked(AbstractSolver):
         return self._run(work, is_worth, Loop(max_steps))
 
     def _run(
-        self, work: "_Work", is_worth: Callable[["_Progress"], Bool[Array, ""]], loop: Loop
+        self, work: Work, is_worth: Callable[["_Progress"], Bool[Array, ""]], loop: Loop
     ) -> Iterate:
         """Sweeps until the states are accepted, while a further one is worth its time."""
         rule = self.solver.acceptance(work.window, self.size)
@@ -109,7 +102,7 @@ class Chunked(AbstractSolver):
 
     def _next_starts(
         self,
-        work: "_Work",
+        work: Work,
         starts: Float[Array, "K D"],
         ends: Float[Array, "K D"],
         W: Jacobians,
@@ -177,7 +170,7 @@ class _Progress(eqx.Module):
     num_sweeps: Int[Array, ""]
     trace: PyTree
 
-    def as_iterate(self, work: "_Work", states: Array) -> Iterate:
+    def as_iterate(self, work: Work, states: Array) -> Iterate:
         all_finite = self.num_finite == work.length
         accepted = self.verdict.accepted & all_finite
         ended = RESULTS.where(self.done, RESULTS.nonfinite_state, RESULTS.max_steps_reached)
@@ -196,218 +189,8 @@ class _Progress(eqx.Module):
         )
 
 
-class _Work(eqx.Module):
-    """A window as K chunks, whose steps of the same number are taken together.
-
-    The states of all steps are (K, C, D), which is their order in time: nothing has to be moved. So
-    are the inputs `xs`. Those of one step of all chunks are rows (K, D), or columns (D, K) where
-    `axis` is -1: on a CPU, where operations on neighbouring numbers are the fast ones. Steps that
-    are padding keep the state. Loops over the steps of a chunk end at `end`: C, or 0 where nothing
-    is to be done. (A branch would copy all states that it returns.)
-    """
-
-    window: Window
-    xs: PyTree
-    end: Int[Array, ""] | int
-    size: int = eqx.field(static=True)
-    axis: int = eqx.field(static=True)
-
-    @property
-    def length(self) -> int:
-        return len(self.window.guess)
-
-    @property
-    def num_chunks(self) -> int:
-        return math.ceil(self.length / self.size)
-
-    def rows(self, s: Array) -> Float[Array, "K D"]:
-        return jnp.moveaxis(s, self.axis, 0)
-
-    def side_by_side(self, rows: Float[Array, "K D"]) -> Array:
-        return jnp.moveaxis(rows, 0, self.axis)
-
-    def counts(self, c: Int[Array, ""]) -> Bool[Array, " K"]:
-        """Which chunks have a step c that is no padding."""
-        return jnp.arange(self.num_chunks) * self.size + c < self.window.valid_length
-
-    def step(self, c: Int[Array, ""], s: Array, x: PyTree) -> Array:
-        """Step c from states that are one array."""
-        return self.kept(c, self.all_steps(self.window.recurrence.step, s, x), s)
-
-    def shaped_step(self, c: Int[Array, ""], s: State, x: PyTree) -> State:
-        """Step c from states as `shaped` makes them."""
-        recurrence = self.window.recurrence
-        program = recurrence.step if self.axis == 0 else recurrence.shaped_step
-        return self.kept(c, self.all_steps(program, s, x), s)
-
-    def shaped(self, rows: Float[Array, "K D"]) -> State:
-        """The states as the user shaped them, on a CPU; on a GPU one array takes fewer kernels."""
-        if self.axis == 0:
-            return rows
-        return jax.vmap(self.window.recurrence.unravel, 0, -1)(rows)
-
-    def parts(self, s: State) -> list[Float[Array, "K N"]]:
-        """What stands side by side in the rows of the states."""
-        return jax.vmap(vectors_of, self.axis)(s)
-
-    def kept(self, c: Int[Array, ""], new: State, s: State) -> State:
-        """The new states of chunks whose step c counts, else what they were."""
-        counts = self.counts(c)
-
-        def keep(new: Array, s: Array) -> Array:
-            return jnp.where(counts if self.axis == -1 else counts[:, None], new, s)
-
-        return jax.tree.map(keep, new, s)
-
-    def all_steps(self, step: Program, s: State, x: PyTree) -> State:
-        """f of all chunks.
-
-        `vmap` keeps the chunks where they are in an operation on two arrays that both have them.
-        With one that has not, such as a bias, it moves them to the front, and all that follows is
-        transposed. So vectors that f closes over are given to each chunk.
-        """
-        if self.axis == 0:
-            return jax.vmap(step)(s, x)
-        is_vector = jax.tree.map(lambda a: a.ndim == 1 and eqx.is_inexact_array(a), step)
-        vectors, rest = eqx.partition(step, is_vector)
-        vectors = jax.tree.map(
-            lambda a: jnp.broadcast_to(a[:, None], (a.size, self.num_chunks)), vectors
-        )
-
-        def step_of(vectors: PyTree, s: State, x: PyTree) -> State:
-            return eqx.combine(vectors, rest).matrices_first(s, x)
-
-        return jax.vmap(step_of, (-1, -1, 0), -1)(vectors, s, x)
-
-    def at(self, arrays: PyTree, c: Int[Array, ""] | int) -> PyTree:
-        """Step c of arrays that hold all steps."""
-        return step_at(arrays, c, axis=1)
-
-    def put(
-        self, states: Float[Array, "K C D"], rows: Float[Array, "K D"], c: Int[Array, ""]
-    ) -> Float[Array, "K C D"]:
-        return write(states, rows, c, axis=1)
-
-    def ends(self, states: Float[Array, "K C D"]) -> Float[Array, "K D"]:
-        return self.at(states, self.size - 1)
-
-    def warmed_up_starts(self) -> Float[Array, "K D"]:
-        """Where f leads from the guess over the last steps before each chunk.
-
-        Those may be more than a chunk has: ends are starts of the chunks that follow, once more.
-        """
-        first = max(0, self.size - WARM_UP)
-        begin = jnp.arange(self.num_chunks) * self.size + first
-        begin = jnp.minimum(begin, self.length - 1)
-
-        def turn(c: Int[Array, ""], s: State) -> State:
-            return self.shaped_step(c, s, self.at(self.xs, c))
-
-        def once_more(n: Int[Array, ""], starts: Float[Array, "K D"]) -> Float[Array, "K D"]:
-            del n
-            ends = self.loop(first, self.end, turn, self.shaped(starts))
-            return shift(self.window.s0, jnp.concatenate(self.parts(ends), axis=1))
-
-        starts = shift(self.window.s0, self.window.guess)[begin]
-        return self.loop(0, math.ceil(WARM_UP / self.size), once_more, starts)
-
-    def loop(
-        self, first: int, end: Array | int, turn: Callable[[Array, PyTree], PyTree], start: PyTree
-    ) -> PyTree:
-        """`turn(n, carry)` for n from `first` to `end` - 1."""
-        start = varying_over(axes_of((start, self.window, self.xs)), start)
-        return jax.lax.fori_loop(first, end, turn, start)
-
-    def sweep(self, starts: Float[Array, "K D"]) -> Array:
-        """The states of all steps."""
-
-        def turn(c: Int[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
-            s, states = carry
-            s = self.shaped_step(c, s, self.at(self.xs, c))
-            return s, write_side_by_side(states, self.parts(s), c, axis=1)
-
-        states = jnp.zeros((self.num_chunks, self.size, starts.shape[1]), starts.dtype)
-        return self.loop(0, self.end, turn, (self.shaped(starts), states))[1]
-
-    def sweep_with_products(
-        self,
-        solver: AbstractNewton,
-        starts: Float[Array, "K D"],
-        number: Int[Array, ""],
-        states: Array,
-        is_open: Bool[Array, " K"],
-    ) -> tuple[Array, Jacobians]:
-        """The states, of open chunks, and the product of the transitions along each chunk."""
-
-        def transition(c: Array, s: Float[Array, "K D"], x: PyTree) -> Jacobians:
-            inputs = self.window.recurrence.project_all(x, len(s))
-            A = solver.transition.linearise(self.window.recurrence, s, inputs, number)[1]
-            return keep_where(self.counts(c), A, structure_of(A, s).identity_like(A))
-
-        def turn(c: Array, carry: tuple[Array, Jacobians, Array]) -> tuple[Array, Jacobians, Array]:
-            s, W, states = carry
-            x = self.at(self.xs, c)
-            A = transition(c, self.rows(s), x)
-            W = structure_of(A, starts).multiply(A, W)
-            # Not the values that come with A: a closed form may round in another way than the
-            # steps of the repair, which are to find what is there.
-            s = self.step(c, s, x)
-            new = keep_where(is_open, self.rows(s), self.at(states, c))
-            return s, W, self.put(states, new, c)
-
-        zero = jnp.zeros((), int)
-        shape = jax.eval_shape(transition, zero, starts, self.at(self.xs, zero))
-        A = jnp.zeros(shape.shape, shape.dtype)
-        W = structure_of(A, starts).identity_like(A)
-        _, W, states = self.loop(0, self.end, turn, (self.side_by_side(starts), W, states))
-        return states, W
-
-    def evidence(self, c: Int[Array, ""], s: Array, there: Array) -> tuple[Array, Evidence]:
-        """Step c from the states `s`, and what it tells of the states that are there."""
-        x = self.at(self.xs, c)
-        new = self.step(c, s, x)
-        # Nothing comes before the first chunk, which is right.
-        counts = self.counts(c) & (jnp.arange(self.num_chunks) > 0)
-
-        def evaluate(previous: Float[Array, "K D"]) -> Float[Array, "K D"]:
-            return self.rows(self.step(c, self.side_by_side(previous), x))
-
-        rows = (self.rows(s), there, self.rows(new))
-        return new, Evidence(*rows, counts, c + 1, jnp.asarray(True), evaluate)
-
-    def num_finite(self, states: Array) -> Int[Array, ""]:
-        """How many leading steps have a finite state."""
-        # With its padding, which keeps the last state: without it would be a copy.
-        everything = states.reshape(-1, states.shape[-1])
-        return jnp.minimum(count_finite(everything, self.window.valid_length), self.length)
-
-    def in_order(self, states: Array) -> Float[Array, "T D"]:
-        """All states, one step after another."""
-        return states.reshape(-1, self.window.s0.size)[: self.length]
-
-
-def arranged(window: Window, size: int, end: Int[Array, ""] | int) -> _Work:
-    """A window, cut into chunks.
-
-    Its inputs are projected step by step: all chunks together make it a product of matrices, and
-    what a step projects them to may be larger than they are.
-    """
-    length = len(window.guess)
-    num_chunks = math.ceil(length / size)
-    axis = -1 if platform() == "cpu" else 0
-
-    def cut(leaf: Array) -> Array:
-        # Padding repeats the last input; no state depends on it.
-        padding = jnp.broadcast_to(leaf[-1:], (num_chunks * size - length, *leaf.shape[1:]))
-        leaf = jnp.concatenate([leaf, padding])
-        return leaf.reshape(num_chunks, size, *leaf.shape[1:])
-
-    xs = jax.tree.map(cut, window.inputs)
-    return _Work(window, xs, end, size, axis)
-
-
 def _repaired(
-    work: _Work,
+    work: Work,
     rule: AbstractAcceptance,
     states: Array,
     num_sweeps: Int[Array, ""],

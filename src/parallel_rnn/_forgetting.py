@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._chunks import WARM_UP, arranged
 from ._finite import worst
+from ._side_by_side import WARM_UP, arranged
 from ._solver import Window
 from ._window import steps_from
 
