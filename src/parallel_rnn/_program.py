@@ -75,8 +75,8 @@ class Program(eqx.Module):
         `vmap` leaves an axis that it adds behind the last one where it is in W^T v. In v W it moves
         it to the front, and what follows is transposed.
         """
-        leaves = _matrices_first(self.program, self.arrays, jax.tree.leaves(args))
-        return jax.tree.unflatten(self.outputs, leaves)
+        call = _opened(self.program, self.arrays, _matrix_first)
+        return jax.tree.unflatten(self.outputs, call(*jax.tree.leaves(args)))
 
     def completed(self, known: Sequence[Any], wanted: Sequence[bool], *args: Any) -> list[Any]:
         """Some leaves of what the function returns, of which others are known.
@@ -104,9 +104,10 @@ def closed(fn: Callable, *examples: Any) -> Program:
     chosen = jax.config.jax_default_matmul_precision
     with jax.default_matmul_precision("highest" if chosen is None else chosen):
         program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
-        if any(equation.primitive.name in CUTS for equation in program.eqns):
-            uncut = _cut_before(program.jaxpr, program.consts)
-            program = jax.make_jaxpr(uncut)(*jax.tree.leaves(examples))
+        if any(equation.primitive.name in CUTS for equation in equations_of(program.jaxpr)):
+            leaves = jax.tree.leaves(examples)
+            program = jax.make_jaxpr(_opened(program.jaxpr, program.consts))(*leaves)
+            program = jax.make_jaxpr(_cut_before(program.jaxpr, program.consts))(*leaves)
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
 
 
@@ -140,40 +141,51 @@ def equations_of(program: Any) -> Iterator[Any]:
                 yield from equations_of(inner)
 
 
-def _matrices_first(program: Any, constants: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-    """All outputs of a program, and of those that are called in it, with matrices first."""
-    values = dict(zip(program.constvars, constants, strict=True))
-    values |= zip(program.invars, inputs, strict=True)
-    for equation in program.eqns:
-        operands = [_value(atom, values) for atom in equation.invars]
-        if equation.primitive.name == "jit":
-            inner = equation.params["jaxpr"]
-            found = _matrices_first(inner.jaxpr, inner.consts, operands)
-        elif _is_vector_times_matrix(equation):
-            found = [_matrix_first(equation, *operands)]
-        else:
-            found = _evaluated(program, equation, values)
-        values |= zip(equation.outvars, found, strict=True)
-    return [_value(atom, values) for atom in program.outvars]
+def _opened(
+    program: Any,
+    constants: Sequence[Any],
+    replaced: Callable[..., list[Any] | None] = lambda equation, *operands: None,
+) -> Callable[..., list[Any]]:
+    """The program as a function of its arguments, with the equations of what `jax.jit` made.
+
+    **Arguments:**
+
+    - `replaced`: of an equation and its operands, what it gives in place of what the equation
+      does, or `None`.
+    """
+
+    def call(*leaves: Any) -> list[Any]:
+        values = dict(zip(program.constvars, constants, strict=True))
+        values |= zip(program.invars, leaves, strict=True)
+        for equation in program.eqns:
+            operands = [_value(atom, values) for atom in equation.invars]
+            if equation.primitive.name == "jit":
+                inner = equation.params["jaxpr"]
+                found = _opened(inner.jaxpr, inner.consts, replaced)(*operands)
+            else:
+                found = replaced(equation, *operands) or _evaluated(program, equation, values)
+            values |= zip(equation.outvars, found, strict=True)
+        return [_value(atom, values) for atom in program.outvars]
+
+    return call
 
 
-def _is_vector_times_matrix(equation: Any) -> bool:
+def _matrix_first(equation: Any, *operands: Any) -> list[Any] | None:
+    """W^T v in place of v W, where an equation is that."""
     if equation.primitive.name != "dot_general":
-        return False
+        return None
     dims = [atom.aval.ndim for atom in equation.invars]
-    return dims == [1, 2] and equation.params["dimension_numbers"] == (((0,), (0,)), ((), ()))
-
-
-def _matrix_first(product: Any, vector: Any, matrix: Any) -> Any:
+    if dims != [1, 2] or equation.params["dimension_numbers"] != (((0,), (0,)), ((), ())):
+        return None
+    vector, matrix = operands
     # Not with the first axis of the matrix summed over: XLA has a faster product for the second.
     numbers = dict(dimension_numbers=(((1,), (0,)), ((), ())))
-    precision = product.params["precision"]
+    precision = equation.params["precision"]
     if isinstance(precision, tuple):
         precision = precision[::-1]
-    with product.ctx.manager:
-        return jax.lax.dot_general(
-            matrix.T, vector, **(product.params | numbers | dict(precision=precision))
-        )
+    with equation.ctx.manager:
+        params = equation.params | numbers | dict(precision=precision)
+        return [jax.lax.dot_general(matrix.T, vector, **params)]
 
 
 def _value(atom: Any, values: dict[Any, Any]) -> Any:
