@@ -97,7 +97,7 @@ def solve(
       (`num_steps`, `max_steps`, `trace`) is a sweep over all chunks. `None` or 1 iterates on
       single steps; T or more is sequential evaluation. `"auto"` is for a CPU, where no method
       on single steps is as fast as sequential evaluation: it takes one step after another
-      (`num_steps` is 0), but where T is at least 32,768 (8,192 for states of 256 numbers or
+      (`num_steps` is 0), but where T is at least 32,768 (9,216 for states of 256 numbers or
       more), f is gated as a GRU or an LSTM (so much of it are functions such as tanh), and
       forgets, as is tried on some steps: there it takes a sweep of chunks (or two). It
       iterates on single steps on a GPU, and where anything is asked for: a `solver`, a

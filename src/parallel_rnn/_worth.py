@@ -36,7 +36,7 @@ NARROW_PART = 8
 # Shorter sequences gain less than the trial, the warm-up and the start of wide operations take
 # (GRUs of 1 to 128 units, of this package, Equinox and Flax). The weights of wide states leave the
 # cache, so that each step reads them from memory, and chunks read them once for all chunks.
-SHORTEST, SHORTEST_OF_WIDE = 2**15, 2**13
+SHORTEST, SHORTEST_OF_WIDE = 2**15, 9_216
 WIDE_PART = 256
 
 
