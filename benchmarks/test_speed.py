@@ -78,11 +78,52 @@ def test_chunks(benchmark, size):
     }
     functions = {
         **scans,
-        "windows": lambda s0, xs: solve(cell, s0, xs, throw=False).value,
+        "default": lambda s0, xs: solve(cell, s0, xs, throw=False).value,
         "chunks": lambda s0, xs: solve(cell, s0, xs, chunk=chunk, throw=False).value,
     }
     programs = {name: partial(jax.jit(call), s0, xs) for name, call in functions.items()}
     assert jnp.all(jnp.abs(programs["chunks"]() - programs["lax.scan"]()) < 1e-6)
     seconds = race(benchmark, programs, ROUNDS)
-    show(f"D = {size}, T = {length:,}, chunks of {chunk}", seconds, [*scans, "windows"])
+    show(f"D = {size}, T = {length:,}, chunks of {chunk}", seconds, [*scans, "default"])
     assert min(seconds[name] for name in scans) / seconds["chunks"] >= CHUNKS[size]
+
+
+# D, and how many times faster than `jax.lax.scan` a GRU with stacked weights has to be, which is
+# evaluated and differentiated by default.
+STACKED = {16: (1.5, 1.5), 64: (2, 2), 128: (1.8, 2)}
+
+
+def stacked_gru(weights, s, x):
+    """The GRU of Cho et al. (2014, eq. 5 to 8), its candidate from the reset state."""
+    W, U = weights
+    wx, size = W @ x, s.size
+    reset = jax.nn.sigmoid(wx[:size] + U[:size] @ s)
+    update = jax.nn.sigmoid(wx[size : 2 * size] + U[size : 2 * size] @ s)
+    candidate = jnp.tanh(wx[2 * size :] + U[2 * size :] @ (reset * s))
+    return update * s + (1 - update) * candidate
+
+
+@pytest.mark.parametrize("size", STACKED)
+def test_weights_that_f_cuts(benchmark, size):
+    keys = jax.random.split(jax.random.key(0), 3)
+    weights = [
+        jax.random.normal(key, (3 * size, n)) / n**0.5
+        for key, n in zip(keys, (8, size), strict=False)
+    ]
+    s0, xs = jnp.zeros(size), jax.random.normal(keys[2], (4096, 8))
+    functions = {
+        "lax.scan": lambda weights: textbook.sequential(partial(stacked_gru, weights), s0, xs),
+        "default": lambda weights: solve(partial(stacked_gru, weights), s0, xs, throw=False).value,
+    }
+    gradients = {
+        f"gradient, {name}": jax.grad(lambda weights, call=call: jnp.sum(call(weights) ** 2))
+        for name, call in functions.items()
+    }
+    both = functions | gradients
+    programs = {name: partial(jax.jit(call), weights) for name, call in both.items()}
+    assert jnp.all(jnp.abs(programs["default"]() - programs["lax.scan"]()) < 1e-5)
+    seconds = race(benchmark, programs, ROUNDS)
+    show(f"stacked GRU, D = {size}, T = 4,096", seconds, list(both)[::2])
+    forward, backward = STACKED[size]
+    assert seconds["lax.scan"] / seconds["default"] >= forward
+    assert seconds["gradient, lax.scan"] / seconds["gradient, default"] >= backward
