@@ -104,11 +104,29 @@ def closed(fn: Callable, *examples: Any) -> Program:
     chosen = jax.config.jax_default_matmul_precision
     with jax.default_matmul_precision("highest" if chosen is None else chosen):
         program, shapes = jax.make_jaxpr(fn, return_shape=True)(*examples)
-        if any(equation.primitive.name in CUTS for equation in equations_of(program.jaxpr)):
+        if _cuts(program.jaxpr, set(program.jaxpr.constvars)):
             leaves = jax.tree.leaves(examples)
             program = jax.make_jaxpr(_opened(program.jaxpr, program.consts))(*leaves)
             program = jax.make_jaxpr(_cut_before(program.jaxpr, program.consts))(*leaves)
     return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+
+
+def _cuts(program: Any, arrays: set[Any]) -> bool:
+    """Whether a program, or what `jax.jit` made in it, cuts a part out of some of these arrays."""
+    for equation in program.eqns:
+        if equation.primitive.name == "jit":
+            inner = equation.params["jaxpr"].jaxpr
+            pairs = zip(inner.invars, equation.invars, strict=True)
+            known = {atom for atom, operand in pairs if _is_one_of(arrays, operand)}
+            if _cuts(inner, known | set(inner.constvars)):
+                return True
+        elif equation.primitive.name in CUTS and _is_one_of(arrays, equation.invars[0]):
+            return True
+    return False
+
+
+def _is_one_of(arrays: set[Any], atom: Any) -> bool:
+    return _is_variable(atom) and atom in arrays
 
 
 def _cut_before(program: Any, constants: Sequence[Any]) -> Callable:
