@@ -93,9 +93,9 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
     init = _promote(init, step_type(next_carry, types_of(init), x, "carry"))
     check_step(next_carry, types_of(init), x, "carry")
     program = closed(body, init, x)
-    found = Body(program, init, _kinds(program.program, init))
+    found = Body(program, init, _kinds(program, init))
     check_dtypes("init", found.part("state", init))
-    _check_counters(program.program, found)
+    _check_counters(found)
     return found
 
 
@@ -118,28 +118,31 @@ def _promote(init: PyTree, found: PyTree) -> PyTree:
         return jax.tree.map(promote, init, found)
 
 
-def _kinds(jaxpr: Any, init: PyTree) -> PyTree:
+def _kinds(program: Program, init: PyTree) -> PyTree:
     """Which part of the carry each of its leaves belongs to."""
     leaves, structure = jax.tree.flatten(init)
+    before, after = program.parameters(), program.program.outvars
 
     def kind(place: int, leaf: jax.Array) -> Kind:
-        if jaxpr.outvars[place] is jaxpr.invars[place]:
+        if after[place] is before[place]:
             return "constant"
         return "state" if eqx.is_inexact_array(leaf) else "counter"
 
     return jax.tree.unflatten(structure, [kind(*item) for item in enumerate(leaves)])
 
 
-def _check_counters(jaxpr: Any, body: Body) -> None:
+def _check_counters(body: Body) -> None:
     """Refuse counters whose next value depends on the state."""
     kinds = jax.tree.leaves(body.kinds)
     # What is done beside, such as a print, says nothing of what counters depend on.
-    jaxpr = without_effects(jaxpr)
+    jaxpr = without_effects(body.program.program)
+    num_arrays = len(body.program.arrays)
     for place, (path, leaf) in enumerate(jax.tree.leaves_with_path(body.init)):
         if kinds[place] != "counter":
             continue
         _, used = partial_eval.dce_jaxpr(jaxpr, [i == place for i in range(len(jaxpr.outvars))])
-        if any(use and kind == "state" for use, kind in zip(used, kinds, strict=False)):
+        of_carry = zip(used[num_arrays:], kinds, strict=False)
+        if any(use and kind == "state" for use, kind in of_carry):
             raise TypeError(
                 f"`init{jax.tree_util.keystr(path)}` has type {leaf.dtype}, and `f` computes its "
                 "next value from the floating-point part of the carry. Newton's method has no "

@@ -25,12 +25,16 @@ class Program(eqx.Module):
     outputs: Any = eqx.field(static=True)
 
     def __call__(self, *args: Any) -> Any:
-        leaves = eval_jaxpr(self.program, self.arrays, *jax.tree.leaves(args))
+        leaves = eval_jaxpr(self.program, [], *self._inputs(args))
         return jax.tree.unflatten(self.outputs, leaves)
+
+    def parameters(self) -> Sequence[Any]:
+        """The variables of the program that stand for the leaves of the arguments."""
+        return self.program.invars[len(self.arrays) :]
 
     def depends(self) -> Any:
         """For each leaf of what it returns, whether it depends on the arguments."""
-        varying = set(self.program.invars)
+        varying = set(self.parameters())
         for equation in self.program.eqns:
             if any(not isinstance(atom, Literal) and atom in varying for atom in equation.invars):
                 varying |= set(equation.outvars)
@@ -75,8 +79,8 @@ class Program(eqx.Module):
         `vmap` leaves an axis that it adds behind the last one where it is in W^T v. In v W it moves
         it to the front, and what follows is transposed.
         """
-        call = _opened(self.program, self.arrays, _matrix_first)
-        return jax.tree.unflatten(self.outputs, call(*jax.tree.leaves(args)))
+        call = _opened(self.program, [], _matrix_first)
+        return jax.tree.unflatten(self.outputs, call(*self._inputs(args)))
 
     def completed(self, known: Sequence[Any], wanted: Sequence[bool], *args: Any) -> list[Any]:
         """Some leaves of what the function returns, of which others are known.
@@ -90,8 +94,12 @@ class Program(eqx.Module):
         - `wanted`: for each leaf, whether it is.
         """
         known = [*known, *[None] * (len(wanted) - len(known))]
-        found = _completed(self.program, self.arrays, jax.tree.leaves(args), known, wanted)
+        found = _completed(self.program, [], self._inputs(args), known, wanted)
         return [leaf for leaf, own in zip(found, wanted, strict=True) if own]
+
+    def _inputs(self, args: Sequence[Any]) -> list[Any]:
+        """What the variables of the program stand for: its arrays come before the arguments."""
+        return [*self.arrays, *jax.tree.leaves(args)]
 
 
 def closed(fn: Callable, *examples: Any) -> Program:
@@ -108,7 +116,16 @@ def closed(fn: Callable, *examples: Any) -> Program:
             leaves = jax.tree.leaves(examples)
             program = jax.make_jaxpr(_opened(program.jaxpr, program.consts))(*leaves)
             program = jax.make_jaxpr(_cut_before(program.jaxpr, program.consts))(*leaves)
-    return Program(program.jaxpr, program.consts, jax.tree.structure(shapes))
+    return Program(_without_constants(program.jaxpr), program.consts, jax.tree.structure(shapes))
+
+
+def _without_constants(program: Any) -> Any:
+    """The program with its constants as its first arguments.
+
+    It is static, so it must not hold them: they may be values of a trace that ends before it is
+    forgotten.
+    """
+    return program.replace(constvars=[], invars=[*program.constvars, *program.invars])
 
 
 def _cuts(program: Any, arrays: set[Any]) -> bool:

@@ -56,7 +56,7 @@ def projecting_pays(recurrence: FlatRecurrence) -> bool:
         return False
     weights = [leaf for leaf in jax.tree.leaves(recurrence.project) if eqx.is_array(leaf)]
     num_weights = sum(leaf.size for leaf in weights if leaf.ndim > 1)
-    shapes = [variable.aval.shape for variable in recurrence.step.program.invars[1:]]
+    shapes = [variable.aval.shape for variable in recurrence.step.parameters()[1:]]
     fill_vectors = all(shape[-1] % LANES == 0 for shape in shapes if shape)
     return num_weights > (HIDDEN if fill_vectors else HIDDEN_IN_PART)
 
@@ -67,7 +67,7 @@ def chunks_pay(recurrence: FlatRecurrence) -> bool:
     They fill the vector units where a step waits for its slow operations, and they move states and
     inputs, which one step after another reads as they come.
     """
-    state, *inputs = recurrence.step.program.invars
+    state, *inputs = recurrence.step.parameters()
     of_state, of_input = NARROW if _widest_part(recurrence) <= NARROW_PART else WIDE
     outputs = [
         variable
@@ -90,8 +90,8 @@ def most_series_for_chunks(recurrence: FlatRecurrence) -> int:
 
 
 def _widest_part(recurrence: FlatRecurrence) -> int:
-    inputs = recurrence.step.program.invars[1:]
-    parts = recurrence.shaped_step.program.invars
+    inputs = recurrence.step.parameters()[1:]
+    parts = recurrence.shaped_step.parameters()
     return max(map(_size, parts[: len(parts) - len(inputs)]))
 
 
