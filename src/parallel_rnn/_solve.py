@@ -23,6 +23,7 @@ from ._check import (
 )
 from ._chunks import Chunked
 from ._explicit import left_to_compiler, specs_over_time
+from ._finite import all_finite
 from ._flat import flatten_recurrence, ravel_state, ravel_states
 from ._iterate import Loop
 from ._linear_scan import keep_where
@@ -304,8 +305,7 @@ def one_input(xs: Inputs) -> PyTree:
 
 
 def _some_not_finite(tree: PyTree) -> Bool[Array, ""]:
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return ~jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    return ~all_finite(eqx.filter(tree, eqx.is_inexact_array))
 
 
 def _flat_guess(guess: Any, s0: Array, length: int) -> Array | None:
