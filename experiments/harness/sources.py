@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 REGISTRY = "experiments/harness/methods.py"
 # The name of the list in the registry. Its entries count one by one, the rest as in any module.
@@ -95,10 +95,10 @@ class Sources:
             tree = _parse(self._root / path)
             if path == REGISTRY:
                 tree.body = [one for one in tree.body if not _is_list(one)]
-            nodes = [*ast.walk(tree)]
+            words, nodes = _read(tree)
             package = path.removeprefix("src/").split("/")[:-1]
             self._parsed[path] = Code(
-                _checksum("\n".join(_words(tree))),
+                _checksum("\n".join(words)),
                 frozenset(_imports(nodes, package)),
                 # The registry names kinds of methods; whoever uses a method names it elsewhere.
                 frozenset() if path == REGISTRY else frozenset(_texts(nodes)),
@@ -115,30 +115,38 @@ class Sources:
 
 
 def _parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return tree
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _words(node: ast.AST) -> list[str]:
-    """A syntax tree in words, without places in the file.
+def _read(tree: ast.AST) -> tuple[list[str], list[ast.AST]]:
+    """A syntax tree in words, without docstrings and places in the file, and all its nodes.
 
     What is empty is left out, so that a field that a newer Python adds does not count.
     """
-    words = [type(node).__name__]
-    for name in node._fields:
-        value = getattr(node, name, None)
-        for part in value if isinstance(value, list) else (value,):
-            if isinstance(part, ast.AST):
-                words.append(name)
-                words += _words(part)
-            elif part is not None:
-                words.append(f"{name} {part!r}")
-    words.append("end")
-    return words
+    words: list[str] = []
+    nodes: list[ast.AST] = []
+
+    def read(node: ast.AST) -> None:
+        nodes.append(node)
+        words.append(type(node).__name__)
+        for name in node._fields:
+            value: Any = getattr(node, name, None)
+            if name == "body" and _has_docstring(node):
+                value = value[1:]
+            for part in value if isinstance(value, list) else (value,):
+                if isinstance(part, ast.AST):
+                    words.append(name)
+                    read(part)
+                elif part is not None:
+                    words.append(f"{name} {part!r}")
+        words.append("end")
+
+    read(tree)
+    return words, nodes
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    return isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
 
 
 def _imports(nodes: Iterable[ast.AST], package: list[str]) -> Iterator[str]:
@@ -169,9 +177,10 @@ def _is_list(statement: ast.stmt) -> bool:
 
 
 def _entry(call: ast.expr) -> tuple[str, Entry]:
-    name, *others = _texts(ast.walk(call))
+    words, nodes = _read(call)
+    name, *others = _texts(nodes)
     modules = tuple(text.partition(":")[0] for text in others if ":" in text)
-    return name, Entry(_checksum("\n".join(_words(call))), modules)
+    return name, Entry(_checksum("\n".join(words)), modules)
 
 
 def _checksum(text: str) -> str:
