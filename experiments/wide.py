@@ -2,8 +2,8 @@
 
 `jax.lax.scan` reads all weights once a step; from some width on it waits for memory. A parallel
 method reads them once an iteration for all steps of a window, and chunks once a step for all
-chunks. Ways to find the states of an untrained GRU on N(0, 1) inputs as wide as its state take
-turns: the scan; the scan with W_x x_t of all steps computed beforehand in one product, as the
+chunks. An untrained GRU on N(0, 1) inputs as wide as its state is evaluated in several ways, which
+take turns: the scan; the scan with W_x x_t of all steps computed beforehand in one product, as the
 solvers do, which reads half as much in a step; the same unrolled; quasi-DEER on the whole sequence,
 in windows and in chunks.
 
@@ -127,7 +127,7 @@ def solved(solver: AbstractSolver, **options: Any) -> Method:
 
 
 def methods(settings: Settings) -> dict[str, Method]:
-    """All ways to find the states. Quasi-DEER has a tolerance but in chunks, which need none."""
+    """All ways to find the states. Quasi-DEER has a tolerance, but chunks need none."""
     tolerance = settings.tolerance
     quasi_deer = QuasiDEER(rtol=tolerance, atol=tolerance)
     return {

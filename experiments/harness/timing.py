@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
 
 def compiled(function: Callable, *given: Any) -> Callable:
-    """`function` compiled for arrays of these shapes; arguments that are none become constants."""
+    """`function` compiled for arrays of these shapes; what is no array becomes a constant."""
     jitted: Any = eqx.filter_jit(function)
     return jitted.lower(*given).compile()
 
@@ -89,7 +89,7 @@ def timed(call: Callable[[], Result]) -> tuple[float, Result]:
 def timed_within(
     call: Callable[[], Result], repetitions: int, limit_s: float
 ) -> tuple[list[float], Result]:
-    """Seconds of some calls, as many as take about `limit_s`, and the result of the first.
+    """Seconds of `repetitions` calls, or fewer that take about `limit_s`, and the first result.
 
     The first call warms up. Where it takes longer than the limit, its time stands alone.
     """

@@ -186,9 +186,11 @@ class IteratedAdjoint(AbstractImplicit):
 
     **Arguments:**
 
-    - `solver`: an undamped solver with a diagonal transition.
+    - `solver`: any solver. In T D memory where it is undamped and has a diagonal transition.
     - `chunk`: chunks of this many steps advance side by side, as for `solve`. Derivatives are
       forgotten as fast as states are, so what suits the solve suits them.
+
+    **Raises:** `TypeError` for what is no solver, and for a damped one with `chunk`.
 
     References: Gonzalez et al. 2024, section 4.1, for the diagonal; the iteration until the
     residual is met is this package's.

@@ -104,7 +104,8 @@ class Advice:
     - `lyapunov_exponent`: the largest, of the natural logarithm, for a step. Negative: a small
       change dies away. Positive: it grows, and the recurrence is chaotic. NaN if not measured.
     - `costs`: seconds for a step of the parts that methods consist of.
-    - `candidates`: what was tried.
+    - `candidates`: what was tried, each with its `solver`, `window` and `chunk`, the `speedup` and
+      `num_steps` to expect, and a `note` where it was not measured to the end.
     - `pilot`, `length`: steps of the pilot, and of the whole sequence.
     - `took`, `seconds`: how long it took to find out, and how long it was allowed to.
     """

@@ -179,7 +179,7 @@ def check_options(options: Any) -> None:
     check_window(options.window)
     _check_chunk(options)
     if options.max_steps is not None:
-        meaning = "None takes a number that is always enough"
+        meaning = "None takes a number that is enough for every undamped solver"
         check_count("max_steps", options.max_steps, 0, meaning)
     if options.trace is not None:
         check_function(options.trace, ("step", "states", "residual"), "arrays", "trace")
@@ -257,11 +257,12 @@ def check_step(f: Callable, state_type: PyTree, x_type: PyTree, name: str = "sta
     check_function(f, (name, "x"), name)
     found = step_type(f, state_type, x_type, name)
     if not _same(found, state_type):
-        raise TypeError(
+        sentences = [
             f"`f({name}, x)` returns {_show(found)} for a {name} {_show(state_type)}. A step must "
-            f"keep the structure, shape and dtype of the {name}. "
-            + _likely_cause(f, state_type, x_type)
-        )
+            f"keep the structure, shape and dtype of the {name}.",
+            _likely_cause(f, state_type, x_type) or _likely_mend(found, state_type, name),
+        ]
+        raise TypeError(" ".join(filter(None, sentences)))
 
 
 def step_type(f: Callable, state_type: PyTree, x_type: PyTree, name: str) -> PyTree:
@@ -269,11 +270,22 @@ def step_type(f: Callable, state_type: PyTree, x_type: PyTree, name: str) -> PyT
     try:
         return _type_of_call(f, state_type, x_type)
     except Exception as error:
+        fails = (
+            f"`f({name}, x)` fails for a {name} {_show(state_type)} and an input {_show(x_type)}"
+        )
         if why := _likely_cause(f, state_type, x_type):
-            raise TypeError(
-                f"`f({name}, x)` fails for a {name} {_show(state_type)} and an input "
-                f"{_show(x_type)}. {why}"
-            ) from error
+            raise TypeError(f"{fails}. {why}") from error
+        mend = (
+            f"Change `{GIVEN[name]}` or `xs` if these are not what `f` takes; the first axis of "
+            "`xs` counts the steps."
+        )
+        if type(error) in (
+            IndexError,
+            TypeError,
+            ValueError,
+        ):  # as of arrays that do not fit together
+            raise type(error)(f"{fails}. {mend} It says: {error}") from error
+        error.add_note(f"{fails}. {mend}")
         raise
 
 
@@ -285,6 +297,12 @@ def _likely_cause(f: Callable, state_type: PyTree, x_type: PyTree) -> str:
     # A state of one axis has no series: each of its numbers alone suits many functions.
     one_axis = any(leaf.ndim < 2 for leaf in jax.tree.leaves(state_type))
     state = None if one_axis else _of_one_series(state_type)
+    if state is not None and _fits(f, state, x_type, state):
+        return (
+            f"With a state {_show(state)} it works: the first axis of the state seems to count "
+            "series. `solve` takes one series, `solve_batch` takes many, whose inputs have leading "
+            "axes B and T; `jax.vmap` runs many from the same inputs."
+        )
     if jax.tree.leaves(x_type) and x is not None:
         if _fits(f, state_type, x, state_type) or (state is not None and _fits(f, state, x, state)):
             return (
@@ -302,9 +320,23 @@ def _of_one_series(tree: PyTree) -> PyTree | None:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), tree)
 
 
+def _likely_mend(found: PyTree, state_type: PyTree, name: str) -> str:
+    """What makes another return the state that it should, empty where nothing is known."""
+    if isinstance(found, tuple) and len(found) == 2 and _same(found[0], state_type):
+        return "Return the state alone, or use `parallel_rnn.scan`, which takes outputs too."
+    if jax.tree.structure(found) == jax.tree.structure(state_type):
+        pairs = zip(jax.tree.leaves(found), jax.tree.leaves(state_type), strict=True)
+        for new, old in pairs:
+            if getattr(new, "shape", None) == old.shape and new.dtype != old.dtype:
+                return f"Make `{GIVEN[name]}` {new.dtype}, or have `f` return {old.dtype}."
+    return ""
+
+
+# The argument that holds the first state, by what the user calls a state.
+GIVEN = {"state": "s0", "carry": "init"}
 _SWAP = (
-    "`equinox.nn.GRUCell` is `cell(input, hidden)`; use `parallel_rnn.cells.GRUCell.from_equinox` "
-    "or `lambda state, x: cell(x, state)`."
+    "Cells of Equinox are `cell(input, state)`: use `parallel_rnn.cells.from_equinox(cell)`, with "
+    "(c, h) as the state of an LSTM, or `lambda state, x: cell(x, state)`."
 )
 
 

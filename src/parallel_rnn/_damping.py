@@ -95,6 +95,9 @@ class AdaptiveDamping(AbstractDamping):
     - `initial`: λ of the first iteration, a number or one for each entry of the state.
     - `smallest`, `largest`: bounds on λ.
 
+    **Raises:** `ValueError` for an `initial` that is 0 everywhere, negative numbers, and a
+    `largest` below `smallest`.
+
     References: Nielsen, "Damping parameter in Marquardt's method", IMM-REP-1999-05, Technical
     University of Denmark; Madsen, Nielsen and Tingleff, "Methods for non-linear least squares
     problems", 2004.

@@ -74,6 +74,10 @@ class DEER(AbstractNewton):
       new Python numbers compile again and arrays do not.
     - `linear_scan`: `AssociativeScan()`, `SequentialScan()`, or `None` for what is faster on the
       platform that the computation starts on.
+    - `transition`: what stands for the Jacobian. That is all in which the undamped methods
+      differ, so with another one this is another method.
+
+    **Raises:** `ValueError` for a tolerance that is negative or not finite.
 
     References: Lim, Zhu, Selfridge and Kasim, "Parallelizing non-linear sequential models over
     the sequence length", ICLR 2024; Gonzalez, Warrington, Smith and Linderman, "Towards scalable
@@ -158,6 +162,8 @@ class ScaleELK(AbstractNewton):
 
     - `k`: between 0 and 1. Under `jit` an array does not compile again.
     - `transition`: what is scaled, `Dense()` or `Diagonal()`.
+
+    **Raises:** `ValueError` for a `k` outside 0 to 1.
 
     References: Gonzalez et al. 2024, appendix on scale-ELK.
     """
@@ -257,9 +263,9 @@ class ELK(AbstractDamped):
 
     **Arguments:**
 
-    - `damping`: λ >= 0 (the reference's 1/σ^2 over the process noise): a number, an array with
-      one for each entry of the flattened state, or a rule such as `AdaptiveDamping()`. Under
-      `jit`, arrays sweep without compiling again.
+    - `damping`: λ >= 0, the variance of the process noise over that of the observations (1/σ^2
+      in the reference): a number, an array with one for each entry of the flattened state, or a
+      rule such as `AdaptiveDamping()`. Under `jit`, new arrays do not compile again.
     - `estimate`: `"filter"` takes the filtered mean, as the authors' code does; `"smoother"`
       takes the smoothed mean, the exact Levenberg-Marquardt step. Both have the true trajectory
       as their fixed point, and the better one depends on the problem.

@@ -65,7 +65,8 @@ class Solution(eqx.Module):
     - `result`: a member of `RESULTS`; compare with `sol.result == RESULTS.successful`.
     - `ending`: a member of `ENDINGS`, why the solve ended.
     - `stats`: a dictionary of scalars.
-        - `num_steps`: iterations, summed over the windows; 0 for one step after another.
+        - `num_steps`: iterations, summed over the windows, or sweeps over all chunks; 0 for one
+          step after another, and where the guess itself was accepted.
         - `num_fallback`: steps that the fallback took, one after another.
         - `num_windows`: windows that the sequence was cut into; `window` is their length.
         - `max_steps`: the bound on the iterations of one window.
@@ -79,7 +80,7 @@ class Solution(eqx.Module):
         - `num_verified`: leading steps that are accepted. It is T on success; after a failure the
           states before it can be trusted.
     - `trace`: what the `trace` function returned for every iterate, stacked, or `None`. Entry
-      k belongs to the iterate after k steps; entries beyond the last iterate are NaN (0 for
+      k belongs to the iterate after k iterations; entries beyond the last iterate are NaN (0 for
       integers, infinity under `jax.debug_nans`). With `window=W` there is one more leading axis,
       over the windows.
     """
@@ -138,9 +139,9 @@ def _explanation(solution: Solution) -> str:
     sentences = [
         RESULTS[solution.result],
         f"\nStep {stats['num_verified'] + 1} is the first that was not accepted, "
-        f"after {stats['num_steps']} iterations in windows of {stats['window']} steps "
-        f"(at most {stats['max_steps']} each); the residual is {stats['residual']:.3g} times "
-        "what is allowed.",
+        f"after {stats['num_steps']} iterations (sweeps, in chunks) in windows of "
+        f"{stats['window']} steps (at most {stats['max_steps']} each); the residual is "
+        f"{stats['residual']:.3g} times what is allowed.",
     ]
     if stats["roundings"] > 0:
         sentences.append(

@@ -80,7 +80,7 @@ def solve(
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
       `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem. `None` is
-      `QuasiDEER()`, where `chunk="auto"` knows nothing faster.
+      what `chunk="auto"` takes on a CPU, steps in turn or chunks, and `QuasiDEER()` elsewhere.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first, as `jax.lax.scan(reverse=True)` does:
       s_t = f(s_{t+1}, x_t). States and `guess` are in the order of `xs`. What counts steps, and
@@ -97,24 +97,27 @@ def solve(
       `Sequential()` where it does not. There are no windows then, and an iteration
       (`num_steps`, `max_steps`, `trace`) is a sweep over all chunks. `None` or 1 iterates on
       single steps; T or more is sequential evaluation. `"auto"` is for a CPU, where no method
-      on single steps is as fast as sequential evaluation: it takes one step after another
-      (`num_steps` is 0), but where T is at least 32,768 (9,216 for states of 256 numbers or
-      more), f is gated as a GRU or an LSTM (so much of it are functions such as tanh), and
-      forgets, as is tried on some steps: there it takes a sweep of chunks (or two). It
-      iterates on single steps on a GPU, and where anything is asked for: a `solver`, a
-      `window`, `max_steps`, a `guess`, a `trace`, `UnrolledAdjoint`.
+      on single steps is as fast as sequential evaluation. It takes one step after another
+      (`num_steps` is 0), except where three things hold: T is at least 32,768 (9,216 where a
+      part of the state, such as c of an LSTM, has 256 numbers or more); f is gated as a GRU or
+      an LSTM, so that much of its work is functions such as tanh; and f forgets, which a trial
+      on some steps tells. There it takes a sweep of chunks, or two. It iterates on single
+      steps on a GPU, and where anything is asked for: a `solver`, a `window`, `max_steps`, a
+      `guess`, a `trace`, `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
     - `adjoint`: how the answer is differentiated. On a CPU the default is `jax.lax.scan`'s own way
       where that is faster: where steps are taken one after another and D is at least 16, or in
-      chunks by default and D at least 64. It keeps what each step saves. An `f` with a
-      `jax.custom_vjp` has no other way, and is scanned by default.
-    - `fallback`: `Sequential()` finishes a window that ran out of iterations, from its last
+      chunks by default and D at least 64. Reverse mode then
+      stores what each step saves, as for `jax.lax.scan`. An `f` with a `jax.custom_vjp` has no
+      other way, and is scanned by default.
+    - `fallback`: `Sequential()` finishes a window that the solver could not solve, from its last
       verified state on. Under `vmap` it runs for all series.
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
-      iterate (`Solution.trace`). `states` is a PyTree like the answer for one window. Needs
-      `window=None` or a number, or a `chunk`, because the shape of the trace depends on it.
+      iterate (`Solution.trace`). `step` is the number of the iteration, `states` a PyTree like
+      the answer for one window, `residual` a scalar, the largest relative to what is accepted.
+      Needs `window=None` or a number, or a `chunk`, because the shape of the trace depends on it.
     - `throw`: raise when the solve fails. `False` returns the last iterate and the reason, and
       is what `jax.export` takes: a program that raises cannot be serialised.
 

@@ -146,6 +146,8 @@ class StochasticDiagonal(AbstractTransition):
 
     - `num_probes`: probes of each step, whose estimates are averaged.
     - `seed`: of the probes; the same seed gives the same iterates.
+
+    **Raises:** `ValueError` for fewer probes than 1.
     """
 
     num_probes: int = eqx.field(static=True, default=1)

@@ -54,8 +54,9 @@ class HasProjection(Protocol):
     """A cell that splits into a part that sees only the input and a part that sees the state.
 
     `cell(state, x)` equals `cell.recurrent(state, cell.project(x))`. Iterations change the
-    states but not the inputs, so the solver projects every input once. `recurrent` may
-    offer the closed forms above, with the projected input as its second argument.
+    states but not the inputs, so a solver projects all inputs once, beforehand; in chunks it
+    projects them as the steps are taken. `recurrent` may offer the closed forms above, with the
+    projected input as its second argument.
     """
 
     recurrent: Any

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 import pytest
 
 import parallel_rnn
@@ -138,8 +139,51 @@ def test_an_error_inside_f_is_shown_as_it_is():
     def broken(state, x):
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(KeyError, match="mine") as error:
         solve(broken, jnp.zeros(3), jnp.asarray(XS))
+    assert "fails for a state float64[3] and an input float64[3]" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("s0", "xs", "words"),
+    [
+        (np.zeros(4), XS, ["state float64[4]", "input float64[3]", "Change `s0` or `xs`"]),
+        (np.zeros(5), XS[0], ["input float64[]", "the first axis of `xs` counts the steps"]),
+        ([0.0, 0.0], XS, ["state [float64[], float64[]]", "Change `s0` or `xs`"]),
+        (np.zeros((2, 5)), XS, ["With a state float64[5] it works", "`solve_batch`"]),
+    ],
+    ids=["size", "no time", "a list", "series"],
+)
+def test_an_f_that_cannot_take_what_it_is_given(s0, xs, words):
+    def five(state, x):
+        three = jnp.ones((3, 5))
+        return three.T @ (three @ state + x[:])
+
+    with pytest.raises((IndexError, TypeError, ValueError)) as error:
+        solve(five, s0, jnp.asarray(xs))
+    for word in ("`f(state, x)` fails", *words):
+        assert word in str(error.value)
+
+
+def test_an_f_that_cannot_take_the_carry():
+    with pytest.raises(TypeError, match=r"for a carry float64\[4\].*Change `init` or `xs`"):
+        scan(lambda s, x: (jnp.ones((5, 5)) @ s, None), jnp.zeros(4), jnp.asarray(XS))
+
+
+def test_an_f_that_returns_an_output_as_well():
+    with pytest.raises(TypeError, match=r"Return the state alone, or use `parallel_rnn\.scan`"):
+        solve(lambda s, x: (s, x), jnp.zeros(3), jnp.asarray(XS))
+
+
+def test_an_f_that_computes_in_another_type():
+    with pytest.raises(TypeError, match="Make `s0` float32, or have `f` return float64"):
+        solve(lambda s, x: s.astype("float32"), jnp.zeros(3), jnp.asarray(XS))
+
+
+def test_a_cell_of_equinox_is_pointed_to_what_turns_it_round():
+    cell = eqx.nn.LSTMCell(3, 4, key=jax.random.key(0))
+    with pytest.raises(TypeError, match=r"use `parallel_rnn\.cells\.from_equinox\(cell\)`"):
+        solve(cell, (jnp.zeros(4), jnp.zeros(4)), jnp.asarray(XS))
 
 
 @pytest.mark.parametrize(

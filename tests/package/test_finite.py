@@ -30,6 +30,11 @@ def test_several_arrays_and_none():
     assert not all_finite((jnp.ones(3), jnp.array([1.0, jnp.nan])))
 
 
+def test_no_nan_is_made_where_users_look_for_them():
+    with jax.disable_jit(), jax.debug_nans(True):
+        assert not all_finite(jnp.array([1.0, jnp.inf]))
+
+
 def test_each_series_of_a_batch():
     batch = jnp.ones((3, 5)).at[1, 4].set(jnp.inf)
     assert jax.vmap(all_finite)(batch).tolist() == [True, False, True]

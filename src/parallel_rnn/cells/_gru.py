@@ -25,7 +25,8 @@ class GRUCell(AbstractCell):
         h' = n + z (h - n)
 
     The gates are stacked in the order r, z, n. The part that sees only the input is `project`,
-    the part that sees the state is `recurrent`; a solver projects every input once.
+    the part that sees the state is `recurrent`. An iteration on single steps projects all
+    inputs once, beforehand.
 
     **Arguments:**
 
