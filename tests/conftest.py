@@ -55,23 +55,30 @@ def forget_programs():
     jax.clear_caches()
 
 
+FLAG = "jax_disable_most_optimizations"
+
+
 @pytest.fixture(scope="module")
 def barely_optimised():
     """Programs that are compiled with little effort, here and in the processes that a test starts.
 
-    For tests that run each program a few times at a small size, where compiling takes longest.
+    For tests of what is computed, each of whose programs runs a few times at a small size, so that
+    compiling takes longest. Tests of what users wait for, or of how rounding goes, take all effort.
+    So do all on a GPU, where they look at what that device computes.
     """
-    flag = "jax_disable_most_optimizations"
+    little = jax.default_backend() == "cpu"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(flag.upper(), "1")
-        jax.config.update(flag, True)
+        if little:
+            patch.setenv(FLAG.upper(), "1")
+        jax.config.update(FLAG, little)
         yield
-        jax.config.update(flag, False)
+        jax.config.update(FLAG, False)
 
 
 @pytest.fixture
 def optimised(barely_optimised):
     """All effort for one test: it runs long, or looks at the program that users have."""
-    jax.config.update("jax_disable_most_optimizations", False)
+    before = jax.config.read(FLAG)
+    jax.config.update(FLAG, False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update(FLAG, before)

@@ -34,7 +34,7 @@ from recurrences import (
     temporary_bytes,
 )
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.usefixtures("barely_optimised")]
 OPTIONS = [
     {"solver": solver, "adjoint": ImplicitAdjoint(recurrence, window), "window": window}
     for solver in (DEER(), QuasiDEER(), Sequential())
@@ -219,6 +219,7 @@ def test_sequential_adjoint_forms_no_jacobian():
     assert with_scan(AssociativeScan()) > jacobians
 
 
+@pytest.mark.usefixtures("optimised")
 def test_an_adjoint_in_windows_holds_the_jacobians_of_one():
     cell, s0, xs = gru(64, 2000)
 
@@ -287,6 +288,7 @@ def check_adjoint_with_pytrees_and_vmap(adjoint):
     assert largest_difference(gradients(ours), gradients(reference)) < 1e-8
 
 
+@pytest.mark.usefixtures("optimised")
 def test_memory_of_the_iterated_adjoint_does_not_grow_with_the_square_of_the_state():
     def bytes_per_number(adjoint, size):
         cell, s0, xs = gru(size, 500)

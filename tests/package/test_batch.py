@@ -12,7 +12,7 @@ from parallel_rnn.cells import GRUCell
 
 from recurrences import gru, largest_difference, reference
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.usefixtures("barely_optimised")]
 LENGTH = 40
 LENGTHS = np.array([40, 0, 1, 17, 39])
 COUNTS = (np.arange(LENGTH) < LENGTHS[:, None])[..., None]

@@ -12,6 +12,8 @@ from parallel_rnn.cells import GRUCell, LEMCell, LiquidCell, LSTMCell, SLSTMCell
 
 from recurrences import CELLS, cell_table, largest_difference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 NAMES = [kind.__name__ for kind in CELLS]
 IN_PARTS = ["LSTMCell", "SLSTMCell", "LEMCell"]
 

@@ -11,7 +11,7 @@ from parallel_rnn._matrices import BLOCKS, DENSE, LARGEST_WRITTEN_OUT, structure
 
 from recurrences import BACKENDS
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.usefixtures("barely_optimised")]
 # The sizes on both sides of the largest that is written out as arithmetic.
 SHAPES = {
     "diagonal": (5,),

@@ -21,6 +21,8 @@ from recurrences import (
     reference,
 )
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 EVERYTHING = {"Sequential": Sequential, **METHODS}
 
 every_method = pytest.mark.parametrize("method", EVERYTHING)

@@ -22,6 +22,8 @@ from parallel_rnn import (
 
 from recurrences import BACKENDS, gru, largest_difference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 LENGTH, SIZE = 9, 4
 NUM_ITERATES = 5
 
