@@ -247,8 +247,9 @@ def refuse_unknown_target(wildcards):
     """Ends a run that is asked for a target that there is not."""
     known = [rule.name for rule in workflow.rules if not rule.output]
     unknown = wildcards.unknown_target
+    setting = " (settings follow --config)" if "=" in unknown else ""
     sys.exit(
-        f"Targets: the target {unknown} is unknown{guess(unknown, known)}; "
+        f"Targets: the target {unknown} is unknown{guess(unknown, known)}{setting}; "
         f"there are {', '.join(known)}, and the files that rules make."
     )
 

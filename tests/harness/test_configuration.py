@@ -110,6 +110,7 @@ def test_results_folder():
     "given, parts",
     [
         ({"scael": "cpu"}, ["key scael is unknown", "did you mean scale?", "source"]),
+        ({"without": "chaos"}, ["without is 'chaos' but must be a list", "[chaos]"]),
         ({"gru_scaling": {"sedes": 1}}, ["gru_scaling.sedes is unknown", "seeds"]),
         ({"gru_scaling": {"batch_1": {"d": 1}}}, ["gru_scaling.batch_1.d", "dims, lengths"]),
         ({"scale": "huge"}, ["'huge'", "cpu, gpu, paper, smoke"]),

@@ -69,6 +69,7 @@ def test_wrong_configuration_is_one_sentence(clone, given, named):
     [
         (["gru_scalng"], "the target gru_scalng is unknown (did you mean gru_scaling?); there are"),
         (["wide", "zzz"], "the target zzz is unknown; there are"),
+        (["scale=smoke"], "scale=smoke is unknown (settings follow --config); there are"),
         (["--until", "tabels"], "the target tabels is unknown (did you mean tables?)"),
     ],
 )
