@@ -57,7 +57,7 @@ REGISTERED = (
     Method("quasi_elk", "quasi-ELK", DAMPED, "parallel_rnn:QuasiELK"),
     Method("windowed_deer", "DEER in windows", WINDOWED, "parallel_rnn:DEER"),
     Method("windowed_quasi_deer", "quasi-DEER in windows", WINDOWED, "parallel_rnn:QuasiDEER"),
-    Method("block_quasi_deer", "quasi-DEER, blocks", SPECIAL, "parallel_rnn:QuasiDEER"),
+    Method("block_quasi_deer", "block quasi-DEER", SPECIAL, "parallel_rnn:QuasiDEER"),
     Method("scale_elk", "scale-ELK", SPECIAL, "parallel_rnn:ScaleELK"),
     Method("quasi_scale_elk", "quasi-scale-ELK", SPECIAL, "parallel_rnn:ScaleELK"),
     Method("clip_elk", "clip-ELK", SPECIAL, "parallel_rnn:ClipELK"),
@@ -65,7 +65,7 @@ REGISTERED = (
     Method("unrolled", "sequential, unrolled", SCAN, None),
     Method("inputs_first_unrolled", "sequential, inputs first, unrolled", SCAN, None),
     Method("chunks", "chunks", CHUNKED, "parallel_rnn:QuasiDEER"),
-    Method("dense_chunks", "chunks, dense", CHUNKED, "parallel_rnn:DEER"),
+    Method("dense_chunks", "dense chunks", CHUNKED, "parallel_rnn:DEER"),
 )
 METHODS = {method.name: method for method in REGISTERED}
 # What figures call the form of the sequential method that is the fastest in a cell.
