@@ -21,6 +21,7 @@
 import os
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -111,11 +112,12 @@ plt.show()
 
 # %%
 known = parallel_rnn.cells.GRUCell(CHANNELS, UNITS, key=jax.random.key(2))
+compiled = eqx.filter_jit(parallel_rnn.solve)
 compare(
     {
         "jax.lax.scan": lambda: by_scan(parameters),
         "quasi-DEER": lambda: by_quasi_deer(parameters),
-        "quasi-DEER, closed form": lambda: parallel_rnn.solve(known, s0, xs, chunk=None).value,
+        "quasi-DEER, closed form": lambda: compiled(known, s0, xs, chunk=None).value,
         "chunks": lambda: by_chunks(parameters),
         "by default": lambda: by_default(parameters),
     }

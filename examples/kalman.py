@@ -144,11 +144,12 @@ def by_scan(f, measured):
     return jax.lax.scan(step, start, measured)[1]
 
 
+compiled = eqx.filter_jit(solve)
 compare(
     {
         "jax.lax.scan": lambda: by_scan(f, long),
-        "DEER": lambda: solve(f, start, long, DEER()).value,
-        "DEER in chunks": lambda: solve(f, start, long, DEER(), chunk=CHUNK).value,
-        "by default": lambda: solve(f, start, long).value,
+        "DEER": lambda: compiled(f, start, long, DEER()).value,
+        "DEER in chunks": lambda: compiled(f, start, long, DEER(), chunk=CHUNK).value,
+        "by default": lambda: compiled(f, start, long).value,
     }
 )

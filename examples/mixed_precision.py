@@ -19,6 +19,7 @@
 # %%
 import os
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -128,12 +129,13 @@ def by_scan(xs):
     return jax.lax.scan(step, s0, xs)[1]
 
 
+compiled = eqx.filter_jit(solve)
 compare(
     {
         "jax.lax.scan": lambda: by_scan(xs),
-        "chunks": lambda: solve(mixed, s0, xs, **asked["chunks"]).value,
-        "tolerance": lambda: solve(mixed, s0, xs, **asked["tolerance"]).value,
-        "by default": lambda: solve(mixed, s0, xs).value,
-        "float32 in chunks": lambda: solve(fine, s0, xs, chunk=CHUNK).value,
+        "chunks": lambda: compiled(mixed, s0, xs, **asked["chunks"]).value,
+        "tolerance": lambda: compiled(mixed, s0, xs, **asked["tolerance"]).value,
+        "by default": lambda: compiled(mixed, s0, xs).value,
+        "float32 in chunks": lambda: compiled(fine, s0, xs, chunk=CHUNK).value,
     }
 )

@@ -120,13 +120,14 @@ print(advice)
 
 # %%
 advised = f"{type(advice.solver).__name__}, as advised"
+compiled = eqx.filter_jit(solve)
 compare(
     {
         "jax.lax.scan": lambda: by_scan(f),
-        advised: lambda: solve(f, s0, drive, advice.solver, **advice.options).value,
-        "by default": lambda: solve(f, s0, drive).value,
-        "DEER": lambda: solve(f, s0, drive, DEER()).value,
-        "Picard": lambda: solve(f, s0, drive, Picard(), window=20).value,
-        "DEER in chunks": lambda: solve(f, s0, drive, DEER(), chunk=CHUNK).value,
+        advised: lambda: compiled(f, s0, drive, advice.solver, **advice.options).value,
+        "by default": lambda: compiled(f, s0, drive).value,
+        "DEER": lambda: compiled(f, s0, drive, DEER()).value,
+        "Picard": lambda: compiled(f, s0, drive, Picard(), window=20).value,
+        "DEER in chunks": lambda: compiled(f, s0, drive, DEER(), chunk=CHUNK).value,
     }
 )

@@ -19,6 +19,7 @@
 # %%
 import os
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -119,12 +120,13 @@ def by_scan(state, piece):
 
 
 piece = jnp.asarray(recorded[:LONGEST])
+compiled = eqx.filter_jit(solve)
 compare(
     {
         "jax.lax.scan": lambda: by_scan(s0, piece),
-        "quasi-DEER": lambda: solve(cell, s0, piece, chunk=None).value,
-        "chunks": lambda: solve(cell, s0, piece, chunk=CHUNK).value,
-        "by default": lambda: solve(cell, s0, piece).value,
+        "quasi-DEER": lambda: compiled(cell, s0, piece, chunk=None).value,
+        "chunks": lambda: compiled(cell, s0, piece, chunk=CHUNK).value,
+        "by default": lambda: compiled(cell, s0, piece).value,
         "chunks, padded": lambda: states_of(s0, recorded[:LONGEST]),
     }
 )

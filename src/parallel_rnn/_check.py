@@ -279,11 +279,7 @@ def step_type(f: Callable, state_type: PyTree, x_type: PyTree, name: str) -> PyT
             f"Change `{GIVEN[name]}` or `xs` if these are not what `f` takes; the first axis of "
             "`xs` counts the steps."
         )
-        if type(error) in (
-            IndexError,
-            TypeError,
-            ValueError,
-        ):  # as of arrays that do not fit together
+        if type(error) in MISFITS:
             raise type(error)(f"{fails}. {mend} It says: {error}") from error
         error.add_note(f"{fails}. {mend}")
         raise
@@ -334,6 +330,8 @@ def _likely_mend(found: PyTree, state_type: PyTree, name: str) -> str:
 
 # The argument that holds the first state, by what the user calls a state.
 GIVEN = {"state": "s0", "carry": "init"}
+# What arrays that do not fit together raise. Other errors are of f alone, and keep their words.
+MISFITS = (IndexError, TypeError, ValueError)
 _SWAP = (
     "Cells of Equinox are `cell(input, state)`: use `parallel_rnn.cells.from_equinox(cell)`, with "
     "(c, h) as the state of an LSTM, or `lambda state, x: cell(x, state)`."

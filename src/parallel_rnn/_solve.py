@@ -80,7 +80,8 @@ def solve(
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
       `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem. `None` is
-      what `chunk="auto"` takes on a CPU, steps in turn or chunks, and `QuasiDEER()` elsewhere.
+      what `chunk="auto"` takes on a CPU, steps in turn or chunks; elsewhere, and where other
+      options below are asked for, `QuasiDEER()`.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first, as `jax.lax.scan(reverse=True)` does:
       s_t = f(s_{t+1}, x_t). States and `guess` are in the order of `xs`. What counts steps, and
@@ -109,9 +110,9 @@ def solve(
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
     - `adjoint`: how the answer is differentiated. On a CPU the default is `jax.lax.scan`'s own way
       where that is faster: where steps are taken one after another and D is at least 16, or in
-      chunks by default and D at least 64. Reverse mode then
-      stores what each step saves, as for `jax.lax.scan`. An `f` with a `jax.custom_vjp` has no
-      other way, and is scanned by default.
+      chunks by default and D at least 64. Reverse mode then stores what each step saves, as
+      for `jax.lax.scan`. An `f` with a `jax.custom_vjp` has no other way, and is scanned by
+      default.
     - `fallback`: `Sequential()` finishes a window that the solver could not solve, from its last
       verified state on. Under `vmap` it runs for all series.
     - `trace`: a function `(step, states, residual) -> PyTree` whose results are kept for every
