@@ -110,8 +110,8 @@ plt.show()
 
 
 # %%
-@jax.jit
-def by_scan(state, piece):
+@eqx.filter_jit
+def by_scan(cell, state, piece):
     def step(state, x):
         state = cell(state, x)
         return state, state
@@ -123,7 +123,7 @@ piece = jnp.asarray(recorded[:LONGEST])
 compiled = eqx.filter_jit(solve)
 compare(
     {
-        "jax.lax.scan": lambda: by_scan(s0, piece),
+        "jax.lax.scan": lambda: by_scan(cell, s0, piece),
         "quasi-DEER": lambda: compiled(cell, s0, piece, chunk=None).value,
         "chunks": lambda: compiled(cell, s0, piece, chunk=CHUNK).value,
         "by default": lambda: compiled(cell, s0, piece).value,
