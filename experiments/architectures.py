@@ -5,9 +5,9 @@ Each cell stands in a small classifier of the watch recordings
 part. The cell as it was drawn and as it was trained is then evaluated on one recording of a person
 it has not seen: by `jax.lax.scan`, and by the parallel methods, to a tolerance of the residuals.
 The whole sequence starts from a guess of zeros, a window from the state before it; chunks have
-no tolerance and default options, so they go on until steps fit to rounding. A state of
-several parts, such as (c, h) of an LSTM, is one vector to the methods; `block_quasi_deer` takes the
-blocks of the Jacobian that couple numbers at the same place of all parts.
+no tolerance and default options, so they go on until steps fit to rounding. A state of several
+parts, such as (c, h) of an LSTM, is one vector to the methods; `block_quasi_deer` takes the blocks
+of the Jacobian that couple numbers at the same place of all parts.
 
     python -m experiments.architectures --output results/fresh/cpu/architectures.csv
 

@@ -182,9 +182,11 @@ def guess(name: str, known: Iterable[str]) -> str:
 
 def _hint(value: Any, types: list[str]) -> str:
     """Advice for a text that stands for a list or a number; empty where it is neither."""
-    if isinstance(value, str) and "array" in types:
+    if not isinstance(value, str):
+        return ""
+    if "array" in types:
         return f" (a list of one is [{value}])"
-    if not isinstance(value, str) or not {"integer", "number"} & set(types):
+    if not {"integer", "number"} & set(types):
         return ""
     try:
         is_number = math.isfinite(float(value))

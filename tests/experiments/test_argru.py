@@ -244,7 +244,7 @@ def test_two_runs_give_the_same_numbers(fresh, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not RELEASED.exists(), reason="the released weights are not beside this folder")
+@pytest.mark.skipif(not RELEASED.exists(), reason="no copy of the authors' released weights")
 @pytest.mark.usefixtures("optimised")
 def test_released_weights_give_the_order_of_the_paper():
     system = systems.argru(ARGRU.load(RELEASED), 10_000, seed=0)

@@ -86,7 +86,7 @@ def test_no_archive(tmp_path, content):
         ARGRU.load(path)
 
 
-@pytest.mark.skipif(not RELEASED.exists(), reason="the released weights are not beside this folder")
+@pytest.mark.skipif(not RELEASED.exists(), reason="no copy of the authors' released weights")
 def test_released_weights_make_a_sine_wave():
     model = ARGRU.load(RELEASED)
     noise = jax.random.normal(jax.random.key(0), (10_000,))
