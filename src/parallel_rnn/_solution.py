@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -118,16 +119,28 @@ def check_batch_result(solution: Solution) -> Solution:
 
 
 def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
+    """The solution, on the way to which `equinox` raises where it failed.
+
+    What `equinox` guards goes through the function that raises, for which XLA keeps room. So that
+    is a zero, on which the solution depends where it failed, and XLA cannot simplify how.
+    """
     # Random keys, which a scan may carry, do not pass through the check. No solve makes them.
     keys, arrays = eqx.partition(solution, _is_key)
-    if axes_of(arrays):
-        # What `equinox` raises by cannot vary over the axes of a `jax.shard_map`. So it guards a
-        # zero, on which the solution then depends in a way that XLA cannot simplify.
+
+    def guarded(arrays: PyTree) -> PyTree:
         zero = solution.result.error_if(jnp.zeros(()), failed)
-        arrays = jax.tree.map(lambda a: jnp.where(zero == 0, a, jnp.zeros_like(a)), arrays)
+        return jax.tree.map(lambda a: jnp.where(zero == 0, a, _unknown(a)), arrays)
+
+    if axes_of(arrays):  # of a `jax.shard_map`: a branch on what varies over them is none
+        arrays = guarded(arrays)
     else:
-        arrays = solution.result.error_if(arrays, failed)
+        arrays = jax.lax.cond(eqxi.unvmap_any(failed), guarded, lambda arrays: arrays, arrays)
     return eqx.combine(arrays, keys)
+
+
+def _unknown(array: Array) -> Array:
+    """What stands in for an array where `equinox` is told to return NaN and not to raise."""
+    return jnp.full_like(array, jnp.nan if eqx.is_inexact_array(array) else 0)
 
 
 def _is_key(leaf: Any) -> bool:

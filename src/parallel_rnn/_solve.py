@@ -120,7 +120,8 @@ def solve(
       the answer for one window, `residual` a scalar, the largest relative to what is accepted.
       Needs `window=None` or a number, or a `chunk`, because the shape of the trace depends on it.
     - `throw`: raise when the solve fails. `False` returns the last iterate and the reason, and
-      is what `jax.export` takes: a program that raises cannot be serialised.
+      is what `jax.export` takes: a program that raises cannot be serialised. JAX also waits for
+      such a program, where it else goes on while the device computes.
 
     **Returns:** a `Solution`.
 

@@ -578,6 +578,16 @@ def test_failure_raises_under_jit():
         )
 
 
+@pytest.mark.parametrize("solver", [None, Sequential(), QuasiDEER()], ids=str)
+def test_raising_holds_no_states(solver):
+    cell, s0, xs = gru(16, 2000, "float32")
+
+    def needed(throw):
+        return temporary_bytes(lambda xs: solve(cell, s0, xs, solver, throw=throw).value, xs)
+
+    assert needed(throw=True) < needed(throw=False) + s0.nbytes * len(xs) / 4
+
+
 def test_new_weights_inputs_and_tolerances_compile_nothing():
     traces = 0
 

@@ -293,18 +293,24 @@ def test_integer_inputs_are_no_obstacle():
     assert_same(jax.grad(partial(last, by_scan))(table), jax.grad(partial(last, by_lax))(table))
 
 
-EXPORT_SCAN = """
+ERRORS_AS_NAN = """
 import jax, jax.numpy as jnp
 from parallel_rnn import scan
 run = jax.jit(lambda s0, xs: scan(lambda s, x: (jnp.tanh(s + x), s), s0, xs)[0])
 at = (jnp.zeros(3), jnp.ones((5, 3)))
 assert jnp.allclose(jax.export.export(run)(*at).call(*at), run(*at), rtol=1e-6)
+overflow = jax.jit(lambda s0: scan(lambda s, x: (jnp.exp(s), s), s0, None, length=9)[1])
+mesh = jax.make_mesh((1,), ("series",), (jax.sharding.AxisType.Auto,))
+spec = jax.sharding.PartitionSpec("series")
+sharded = jax.shard_map(overflow, mesh=mesh, in_specs=spec, out_specs=spec)
+for run in overflow, jax.vmap(overflow), sharded:
+    assert jnp.all(jnp.isnan(run(jnp.ones(3))))
 """
 
 
 def test_scan_exports_where_errors_become_nan():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EQX_ON_ERROR": "nan"}
-    subprocess.run([sys.executable, "-c", EXPORT_SCAN], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", ERRORS_AS_NAN], env=environment, check=True)
 
 
 def test_alone_in_a_process_with_two_devices():
