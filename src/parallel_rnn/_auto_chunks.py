@@ -23,9 +23,9 @@ from ._adjoint import (
     UnrolledAdjoint,
 )
 from ._chunks import Chunked, check_not_asking, in_chunks
-from ._flat import FlatRecurrence, vectors_of
+from ._flat import FlatRecurrence, joined, vectors_of
 from ._forgetting import last_start, steps_to_forget
-from ._in_place import write_side_by_side
+from ._in_place import put
 from ._iterate import Iterate
 from ._linear_scan import platform
 from ._linearised import BLOCK
@@ -33,7 +33,7 @@ from ._methods import Jacobi
 from ._program import closed
 from ._side_by_side import WARM_UP
 from ._solver import AbstractSolver, Sequential, Window, count_finite, stepped
-from ._types import State
+from ._types import Parts, State
 from ._varying import axes_of, varying_over
 from ._window import state_before, step_at, steps_from
 from ._worth import (
@@ -154,45 +154,44 @@ def _taken_unless(
     right: Bool[Array, ""], window: Window, states: Float[Array, "T D"], trace: PyTree
 ) -> Iterate:
     """The outcome of one step after another, unless all states are right."""
-    states = varying_over(axes_of(window), states)
-    states = _take_steps(right, window, states)
+    parts = window.recurrence.split(varying_over(axes_of(window), states))
+    parts = _take_steps(right, window, parts)
     num_finite = only_if(
         ~right,
-        lambda states: count_finite(states, window.valid_length),
-        states,
+        lambda parts: count_finite(parts, window.valid_length),
+        parts,
         jnp.asarray(len(states)),
     )
+    states = joined(parts)
     residual = jnp.zeros((), accumulation_dtype(states.dtype))
     return stepped(window, states, num_finite, residual, jnp.zeros((), int), trace)
 
 
-def _take_steps(
-    right: Bool[Array, ""], window: Window, states: Float[Array, "T D"]
-) -> Float[Array, "T D"]:
+def _take_steps(right: Bool[Array, ""], window: Window, states: Parts) -> Parts:
     """The states of one step after another, unless all are right.
 
     Where projecting inputs is worth it, those of a block are projected all at once, and stay in the
     cache until the steps that take them.
     """
-    length, recurrence, axes = len(states), window.recurrence, axes_of(states)
+    length, recurrence, axes = len(window.guess), window.recurrence, axes_of(states)
     if projecting_pays(recurrence):
         size, prepare = min(BLOCK, length), recurrence.project_all
-        shaped, step = lambda vector: vector, recurrence.projected_step
+        shaped, step, parts = lambda vector: vector, recurrence.projected_step, recurrence.split
     else:
         size, prepare = length, lambda inputs, _: inputs
-        shaped, step = recurrence.unravel, recurrence.shaped_step
+        shaped, step, parts = recurrence.unravel, recurrence.shaped_step, vectors_of
 
-    def take(number: Int[Array, ""], states: Array) -> Array:
+    def take(number: Int[Array, ""], states: Parts) -> Parts:
         # The last block reaches back over steps that are taken already.
         start = jnp.minimum(number * size, length - size)
         inputs = prepare(steps_from(window.inputs, start, size), size)
 
-        def turn(i: Int[Array, ""], now: tuple[State, Array]) -> tuple[State, Array]:
+        def turn(i: Int[Array, ""], now: tuple[State, Parts]) -> tuple[State, Parts]:
             s, states = now
             s = varying_over(axes, step(s, step_at(inputs, i)))
-            return s, write_side_by_side(states, vectors_of(s), start + i, axis=0)
+            return s, put(states, parts(s), start + i, axis=0)
 
-        before = shaped(state_before(start, window.s0, states))
+        before = shaped(joined(state_before(start, recurrence.split(window.s0), states)))
         return jax.lax.fori_loop(0, size, turn, (before, states))[1]
 
     num_blocks = math.ceil(length / size)

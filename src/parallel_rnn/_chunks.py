@@ -38,7 +38,7 @@ from ._program import Program
 from ._side_by_side import Work, arranged
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window
-from ._types import Jacobians
+from ._types import Jacobians, Parts
 
 
 class Chunked(AbstractSolver):
@@ -77,8 +77,8 @@ class Chunked(AbstractSolver):
             return ~now.done & is_worth(now)
 
         def turn(
-            n: Int[Array, ""], states: Array, now: _Progress, active: Bool[Array, ""]
-        ) -> tuple[Array, _Progress]:
+            n: Int[Array, ""], states: Parts, now: _Progress, active: Bool[Array, ""]
+        ) -> tuple[Parts, _Progress]:
             del n
             open_chunks = active & (jnp.arange(work.num_chunks) > now.num_joined)
             states, W = work.sweep_with_products(
@@ -170,7 +170,7 @@ class _Progress(eqx.Module):
     num_sweeps: Int[Array, ""]
     trace: PyTree
 
-    def as_iterate(self, work: Work, states: Array) -> Iterate:
+    def as_iterate(self, work: Work, states: Parts) -> Iterate:
         all_finite = self.num_finite == work.length
         accepted = self.verdict.accepted & all_finite
         ended = RESULTS.where(self.done, RESULTS.nonfinite_state, RESULTS.max_steps_reached)
@@ -192,12 +192,12 @@ class _Progress(eqx.Module):
 def _repaired(
     work: Work,
     rule: AbstractAcceptance,
-    states: Array,
+    states: Parts,
     num_sweeps: Int[Array, ""],
     trace: PyTree,
     loop: Loop,
     active: Bool[Array, ""],
-) -> tuple[Array, _Progress]:
+) -> tuple[Parts, _Progress]:
     """Step on from the ends until the states that are there fit, and judge what that gives.
 
     Each chunk is open until a step leads to what is there. Up to that step its states are new; what
@@ -209,15 +209,15 @@ def _repaired(
         return jnp.any(carry[1]) & (c < work.end)
 
     def turn(
-        c: Int[Array, ""], states: Array, carry: PyTree, own: Bool[Array, ""]
-    ) -> tuple[Array, PyTree]:
+        c: Int[Array, ""], states: Parts, carry: PyTree, own: Bool[Array, ""]
+    ) -> tuple[Parts, PyTree]:
         s, is_open, errors = carry
-        there = work.at(states, c)
+        there = work.rows_at(states, c)
         new, evidence = work.evidence(c, s, there)
         errors = keep_where(is_open, rule.errors(evidence), errors)
         is_open = is_open & ~rule.fit(evidence, errors)
         rows = keep_where(is_open & own & active, work.rows(new), there)
-        return work.put(states, rows, c), (new, is_open, errors)
+        return work.put(states, work.split(rows), c), (new, is_open, errors)
 
     starts = shift(work.window.s0, work.ends(states))
     is_open = jnp.arange(work.num_chunks) > 0

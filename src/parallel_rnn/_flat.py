@@ -1,5 +1,6 @@
 """The user's recurrence on flat state vectors, as every solver sees it."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ._linear_scan import platform
 from ._program import Program, closed, equations_of
-from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, State
+from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, Parts, State
 from ._values import is_number
 
 
@@ -36,6 +37,13 @@ class FlatRecurrence(eqx.Module):
     value_and_jacobian: Callable[[Array, Any], tuple[Array, Array]] | None
     value_and_blocks: Callable[[Array, Any], tuple[Array, Array]] | None
     eps: float = eqx.field(static=True)
+
+    def split(self, states: Float[Array, "*axes D"]) -> Parts:
+        """The parts of states as vectors, which `joined` puts together again."""
+        vector = jax.ShapeDtypeStruct(states.shape[-1:], states.dtype)
+        parts = jax.eval_shape(lambda vector: vectors_of(self.unravel(vector)), vector)
+        ends = itertools.accumulate(part.size for part in parts)
+        return jnp.split(states, list(ends)[:-1], axis=-1)
 
     def project_all(self, xs: Inputs, length: int) -> PyTree:
         """The projected inputs of this many steps: the part of them that no iteration changes."""
@@ -131,9 +139,14 @@ def ravel_state(state: State) -> tuple[Float[Array, " D"], Callable[[Array], Sta
     return vector, lambda vector: jax.tree.map(whole, *unravel(vector))
 
 
-def vectors_of(state: State) -> list[Float[Array, " N"]]:
-    """The vectors which, one behind the other, are the numbers of a state as one vector."""
+def vectors_of(state: State) -> Parts:
+    """The parts of one state."""
     return [jnp.ravel(part) for part in jax.tree.leaves(_real_parts(state))]
+
+
+def joined(parts: Parts) -> Float[Array, "*axes D"]:
+    """States as vectors. XLA undoes it where the parts are all that is asked for."""
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _real_parts(state: State) -> tuple[PyTree, PyTree]:

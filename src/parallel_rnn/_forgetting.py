@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._finite import worst
+from ._flat import joined
 from ._side_by_side import WARM_UP, arranged
 from ._solver import Window
 from ._window import steps_from
@@ -47,7 +48,7 @@ def steps_to_forget(
         valid_length=jnp.asarray(num_steps),
     )
     work = arranged(tried, WARM_UP, jnp.where(wanted, WARM_UP, 0))
-    states = work.sweep(jnp.repeat(starts, num_chunks, axis=0))
+    states = joined(work.sweep(jnp.repeat(starts, num_chunks, axis=0)))
     one, other = jnp.split(states, 2)
     scale = worst(jnp.abs(states.reshape(num_steps, -1)), axis=0)
     scale = jnp.where(scale > 0, scale, 1)

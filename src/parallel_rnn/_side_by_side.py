@@ -12,15 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import Evidence
-from ._flat import vectors_of
-from ._in_place import write, write_side_by_side
+from ._flat import joined, vectors_of
+from ._in_place import put
 from ._iterate import shift
 from ._linear_scan import keep_where, platform
 from ._matrices import structure_of
 from ._methods import AbstractNewton
 from ._program import Program
 from ._solver import Window, count_finite
-from ._types import Jacobians, State
+from ._types import Jacobians, Parts, State
 from ._varying import axes_of, varying_over
 from ._window import step_at
 
@@ -31,11 +31,12 @@ WARM_UP = 48
 class Work(eqx.Module):
     """A window as K chunks, whose steps of the same number are taken together.
 
-    The states of all steps are (K, C, D), which is their order in time: nothing has to be moved. So
-    are the inputs `xs`. Those of one step of all chunks are rows (K, D), or columns (D, K) where
-    `axis` is -1: on a CPU, where operations on neighbouring numbers are the fast ones. Steps that
-    are padding keep the state. Loops over the steps of a chunk end at `end`: C, or 0 where nothing
-    is to be done. (A branch would copy all states that it returns.)
+    The states of all steps are an array (K, C, N) for each of their parts, such as c and h of an
+    LSTM: that is their order in time, and how the user gets them, so nothing has to be moved. The
+    inputs `xs` lie so too. The states of one step of all chunks are rows (K, D), or columns (D, K)
+    where `axis` is -1: on a CPU, where operations on neighbouring numbers are the fast ones. Steps
+    that are padding keep the state. Loops over the steps of a chunk end at `end`: C, or 0 where
+    nothing is to be done. (A branch would copy all states that it returns.)
     """
 
     window: Window
@@ -78,9 +79,13 @@ class Work(eqx.Module):
             return rows
         return jax.vmap(self.window.recurrence.unravel, 0, -1)(rows)
 
-    def parts(self, s: State) -> list[Float[Array, "K N"]]:
-        """What stands side by side in the rows of the states."""
+    def parts(self, s: State) -> Parts:
+        """The parts (K, N) of states as `shaped` makes them."""
         return jax.vmap(vectors_of, self.axis)(s)
+
+    def split(self, rows: Float[Array, "*axes D"]) -> Parts:
+        """The same of states as vectors."""
+        return [rows] if self.axis == 0 else self.window.recurrence.split(rows)
 
     def kept(self, c: Int[Array, ""], new: State, s: State) -> State:
         """The new states of chunks whose step c counts, else what they were."""
@@ -115,13 +120,14 @@ class Work(eqx.Module):
         """Step c of arrays that hold all steps."""
         return step_at(arrays, c, axis=1)
 
-    def put(
-        self, states: Float[Array, "K C D"], rows: Float[Array, "K D"], c: Int[Array, ""]
-    ) -> Float[Array, "K C D"]:
-        return write(states, rows, c, axis=1)
+    def rows_at(self, states: Parts, c: Int[Array, ""] | int) -> Float[Array, "K D"]:
+        return joined(self.at(states, c))
 
-    def ends(self, states: Float[Array, "K C D"]) -> Float[Array, "K D"]:
-        return self.at(states, self.size - 1)
+    def put(self, states: Parts, parts: Parts, c: Int[Array, ""]) -> Parts:
+        return put(states, parts, c, axis=1)
+
+    def ends(self, states: Parts) -> Float[Array, "K D"]:
+        return self.rows_at(states, self.size - 1)
 
     def warmed_up_starts(self) -> Float[Array, "K D"]:
         """Where f leads from the guess over the last steps before each chunk.
@@ -138,7 +144,7 @@ class Work(eqx.Module):
         def once_more(n: Int[Array, ""], starts: Float[Array, "K D"]) -> Float[Array, "K D"]:
             del n
             ends = self.loop(first, self.end, turn, self.shaped(starts))
-            return shift(self.window.s0, jnp.concatenate(self.parts(ends), axis=1))
+            return shift(self.window.s0, joined(self.parts(ends)))
 
         starts = shift(self.window.s0, self.window.guess)[begin]
         return self.loop(0, math.ceil(WARM_UP / self.size), once_more, starts)
@@ -150,15 +156,18 @@ class Work(eqx.Module):
         start = varying_over(axes_of((start, self.window, self.xs)), start)
         return jax.lax.fori_loop(first, end, turn, start)
 
-    def sweep(self, starts: Float[Array, "K D"]) -> Array:
+    def sweep(self, starts: Float[Array, "K D"]) -> Parts:
         """The states of all steps."""
 
-        def turn(c: Int[Array, ""], carry: tuple[State, Array]) -> tuple[State, Array]:
+        def turn(c: Int[Array, ""], carry: tuple[State, Parts]) -> tuple[State, Parts]:
             s, states = carry
             s = self.shaped_step(c, s, self.at(self.xs, c))
-            return s, write_side_by_side(states, self.parts(s), c, axis=1)
+            return s, self.put(states, self.parts(s), c)
 
-        states = jnp.zeros((self.num_chunks, self.size, starts.shape[1]), starts.dtype)
+        states = [
+            jnp.zeros((self.num_chunks, self.size, part.shape[1]), part.dtype)
+            for part in self.split(starts)
+        ]
         return self.loop(0, self.end, turn, (self.shaped(starts), states))[1]
 
     def sweep_with_products(
@@ -166,9 +175,9 @@ class Work(eqx.Module):
         solver: AbstractNewton,
         starts: Float[Array, "K D"],
         number: Int[Array, ""],
-        states: Array,
+        states: Parts,
         is_open: Bool[Array, " K"],
-    ) -> tuple[Array, Jacobians]:
+    ) -> tuple[Parts, Jacobians]:
         """The states, of open chunks, and the product of the transitions along each chunk."""
 
         def transition(c: Array, s: Float[Array, "K D"], x: PyTree) -> Jacobians:
@@ -176,7 +185,7 @@ class Work(eqx.Module):
             A = solver.transition.linearise(self.window.recurrence, s, inputs, number)[1]
             return keep_where(self.counts(c), A, structure_of(A, s).identity_like(A))
 
-        def turn(c: Array, carry: tuple[Array, Jacobians, Array]) -> tuple[Array, Jacobians, Array]:
+        def turn(c: Array, carry: tuple[Array, Jacobians, Parts]) -> tuple[Array, Jacobians, Parts]:
             s, W, states = carry
             x = self.at(self.xs, c)
             A = transition(c, self.rows(s), x)
@@ -184,8 +193,8 @@ class Work(eqx.Module):
             # Not the values that come with A: a closed form may round in another way than the
             # steps of the repair, which are to find what is there.
             s = self.step(c, s, x)
-            new = keep_where(is_open, self.rows(s), self.at(states, c))
-            return s, W, self.put(states, new, c)
+            new = keep_where(is_open, self.rows(s), self.rows_at(states, c))
+            return s, W, self.put(states, self.split(new), c)
 
         zero = jnp.zeros((), int)
         shape = jax.eval_shape(transition, zero, starts, self.at(self.xs, zero))
@@ -207,15 +216,15 @@ class Work(eqx.Module):
         rows = (self.rows(s), there, self.rows(new))
         return new, Evidence(*rows, counts, c + 1, jnp.asarray(True), evaluate)
 
-    def num_finite(self, states: Array) -> Int[Array, ""]:
+    def num_finite(self, states: Parts) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
         # With its padding, which keeps the last state: without it would be a copy.
-        everything = states.reshape(-1, states.shape[-1])
+        everything = [part.reshape(-1, part.shape[-1]) for part in states]
         return jnp.minimum(count_finite(everything, self.window.valid_length), self.length)
 
-    def in_order(self, states: Array) -> Float[Array, "T D"]:
+    def in_order(self, states: Parts) -> Float[Array, "T D"]:
         """All states, one step after another."""
-        return states.reshape(-1, self.window.s0.size)[: self.length]
+        return joined([part.reshape(-1, part.shape[-1])[: self.length] for part in states])
 
 
 def arranged(window: Window, size: int, end: Int[Array, ""] | int) -> Work:

@@ -198,11 +198,10 @@ def _verdict_on_all(so_far: Verdict, now: Verdict, start: Array, ok: Array) -> V
     )
 
 
-def state_before(
-    start: Array, s0: Float[Array, " D"], states: Float[Array, "T D"]
-) -> Float[Array, " D"]:
-    """The state that step `start` starts from."""
-    return jnp.where(start == 0, s0, states[jnp.maximum(start - 1, 0)])
+def state_before(start: Array, s0: PyTree, states: PyTree) -> PyTree:
+    """The state that step `start` starts from. States may be vectors or parts."""
+    before = step_at(states, jnp.maximum(start - 1, 0))
+    return jax.tree.map(lambda first, later: jnp.where(start == 0, first, later), s0, before)
 
 
 def steps_from(tree: PyTree, start: Array | int, size: int) -> PyTree:

@@ -31,8 +31,9 @@ from parallel_rnn._forgetting import MET, steps_to_forget
 from parallel_rnn._solve import Options, one_input
 from parallel_rnn._solver import Window
 from parallel_rnn._worth import SHORTEST
+from parallel_rnn.cells import LSTMCell
 
-from recurrences import gru, largest_difference, reference
+from recurrences import gru, largest_difference, reference, temporary_bytes
 
 LENGTH = 2 * SHORTEST_CHUNK + 5
 
@@ -357,3 +358,11 @@ def test_equal_starts_tell_nothing():
 )
 def test_the_number_of_chunks_divides_where_it_can(length, number):
     assert num_chunks_of(length) == number
+
+
+def test_the_parts_of_a_state_are_found_where_the_user_gets_them():
+    """Neither chunks nor the steps in turn after them copy c and h of an LSTM."""
+    cell = LSTMCell(4, 16, key=jax.random.key(0), dtype=jnp.dtype("float32"))
+    s0, xs = (jnp.zeros(16, "float32"),) * 2, jnp.ones((SHORTEST, 4), "float32")
+    needed = temporary_bytes(lambda s0, xs: solve(cell, s0, xs).value, s0, xs)
+    assert needed < SHORTEST * 32 * 4 / 4
