@@ -21,6 +21,7 @@ from jaxtyping import install_import_hook
 INSIDE = [
     "_acceptance",
     "_adjoint",
+    "_blocks",
     "_carry",
     "_damping",
     "_finite",

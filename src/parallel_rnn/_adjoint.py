@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ._blocks import in_blocks
 from ._chunks import check_joined, in_chunks
 from ._finite import worst
 from ._flat import FlatRecurrence
@@ -100,8 +101,11 @@ def _implicit_jvp(primals, tangents, *, run, adjoint):
     # order is as exact as first.
     states, other = _implicit(recurrence, s0, xs, fixed, run=run, adjoint=adjoint)
 
+    def all_steps(step, steps):
+        return jax.vmap(step)(*steps)
+
     def from_parameters(step, s0, xs):
-        return jax.vmap(step)(shift(s0, states), xs)
+        return in_blocks(all_steps, step, (shift(s0, states), xs), s0.size)
 
     steps = LinearisedSteps(recurrence, shift(s0, states), xs)
     check_forward_mode(steps.values, steps.previous)
