@@ -41,7 +41,7 @@ def in_blocks(
 
     def cut(leaf: Array) -> Array:
         stretches = leaf[:end].reshape(STRETCHES, number, each, *leaf.shape[1:])
-        return jnp.swapaxes(stretches, 0, 1).reshape(number, -1, *leaf.shape[1:])
+        return jnp.swapaxes(stretches, 0, 1).reshape(number, STRETCHES * each, *leaf.shape[1:])
 
     def joined(blocks: Array) -> Array:
         stretches = blocks.reshape(number, STRETCHES, each, *blocks.shape[2:])

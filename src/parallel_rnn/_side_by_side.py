@@ -219,12 +219,16 @@ class Work(eqx.Module):
     def num_finite(self, states: Parts) -> Int[Array, ""]:
         """How many leading steps have a finite state."""
         # With its padding, which keeps the last state: without it would be a copy.
-        everything = [part.reshape(-1, part.shape[-1]) for part in states]
-        return jnp.minimum(count_finite(everything, self.window.valid_length), self.length)
+        number = count_finite(self._by_step(states), self.window.valid_length)
+        return jnp.minimum(number, self.length)
 
     def in_order(self, states: Parts) -> Float[Array, "T D"]:
         """All states, one step after another."""
-        return joined([part.reshape(-1, part.shape[-1])[: self.length] for part in states])
+        return joined([part[: self.length] for part in self._by_step(states)])
+
+    def _by_step(self, states: Parts) -> Parts:
+        number = self.num_chunks * self.size
+        return [part.reshape(number, part.shape[-1]) for part in states]
 
 
 def arranged(window: Window, size: int, end: Int[Array, ""] | int) -> Work:

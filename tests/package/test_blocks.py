@@ -24,7 +24,11 @@ def blocks_of_one_step_of_each_stretch(monkeypatch):
 @pytest.mark.usefixtures("blocks_of_one_step_of_each_stretch")
 @pytest.mark.parametrize("length", [STRETCHES, 2 * STRETCHES, 3 * STRETCHES + 7])
 def test_blocks_are_all_steps_once(length):
-    steps = {"x": jnp.arange(length, dtype=float), "y": jnp.ones((length, 2, 3))}
+    steps = {
+        "x": jnp.arange(length, dtype=float),
+        "y": jnp.ones((length, 2, 3)),
+        "none": jnp.zeros((length, 0)),
+    }
 
     def function(shared, steps):
         return shared * steps["x"][:, None] + jnp.sum(steps["y"], axis=1)

@@ -315,6 +315,24 @@ def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
     assert temporary_bytes(solved, batch) < 1.5 * batch.nbytes
 
 
+@pytest.mark.parametrize("chunk", [7, 20])
+def test_parts_of_every_kind(chunk):
+    """Complex numbers, one number, and a part that has none, as a model without some layer has."""
+
+    def f(s, x):
+        new = jnp.tanh(0.5 * s["real"] + x)
+        count = 0.3 * s["count"] + jnp.sum(new)
+        spins = s["spins"] * jax.lax.complex(jnp.cos(new[:2]), jnp.sin(new[:2])) / 2 + 1
+        return {"real": new, "count": count, "spins": spins, "none": s["none"]}
+
+    s0 = {"real": jnp.ones(3), "count": jnp.asarray(0.2), "spins": jnp.ones(2, complex)}
+    s0, xs = {**s0, "none": jnp.zeros((0, 3))}, gru(3, 60)[2]
+    at = (s0, jnp.stack([xs, -xs]))
+    found = jax.vmap(lambda s0, xs: solve(f, s0, xs, chunk=chunk).value, (None, 0))(*at)
+    wanted = jax.vmap(lambda s0, xs: reference(f, s0, xs), (None, 0))(*at)
+    assert largest_difference(found, wanted) < 1e-12
+
+
 def test_chunks_of_one_sequence_on_many_devices():
     run_alone("sharded.py", num_devices=8)
 
