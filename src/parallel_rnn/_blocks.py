@@ -43,12 +43,12 @@ def in_blocks(
         stretches = leaf[:end].reshape(STRETCHES, number, each, *leaf.shape[1:])
         return jnp.swapaxes(stretches, 0, 1).reshape(number, STRETCHES * each, *leaf.shape[1:])
 
-    def joined(blocks: Array) -> Array:
+    def in_order(blocks: Array) -> Array:
         stretches = blocks.reshape(number, STRETCHES, each, *blocks.shape[2:])
         return jnp.swapaxes(stretches, 0, 1).reshape(end, *blocks.shape[2:])
 
     blocks = jax.lax.map(lambda steps: once(shared, steps), jax.tree.map(cut, steps))
     rest = jax.tree.map(lambda leaf: leaf[end:], steps)
     if end == length:
-        return joined(blocks)
-    return jnp.concatenate([joined(blocks), once(shared, rest)])
+        return in_order(blocks)
+    return jnp.concatenate([in_order(blocks), once(shared, rest)])

@@ -131,7 +131,7 @@ def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
         zero = solution.result.error_if(jnp.zeros(()), failed)
         return jax.tree.map(lambda a: jnp.where(zero == 0, a, _unknown(a)), arrays)
 
-    if axes_of(arrays):  # of a `jax.shard_map`: a branch on what varies over them is none
+    if axes_of(arrays):  # in a `jax.shard_map`, of whose devices some may fail: no branch for all
         arrays = guarded(arrays)
     else:
         arrays = jax.lax.cond(eqxi.unvmap_any(failed), guarded, lambda arrays: arrays, arrays)
