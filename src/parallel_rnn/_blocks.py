@@ -48,7 +48,7 @@ def in_blocks(
         return jnp.swapaxes(stretches, 0, 1).reshape(end, *blocks.shape[2:])
 
     blocks = jax.lax.map(lambda steps: once(shared, steps), jax.tree.map(cut, steps))
-    rest = jax.tree.map(lambda leaf: leaf[end:], steps)
     if end == length:
         return in_order(blocks)
+    rest = jax.tree.map(lambda leaf: leaf[end:], steps)
     return jnp.concatenate([in_order(blocks), once(shared, rest)])

@@ -308,7 +308,7 @@ for run in overflow, jax.vmap(overflow), sharded:
 """
 
 
-def test_scan_exports_where_errors_become_nan():
+def test_where_errors_become_nan_scan_exports_and_failures_are_nan():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EQX_ON_ERROR": "nan"}
     subprocess.run([sys.executable, "-c", ERRORS_AS_NAN], env=environment, check=True)
 
