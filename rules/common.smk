@@ -12,7 +12,6 @@ from experiments.catalogue import (
     FIGURES,
     SHARED_SCRIPTS,
     TABLES,
-    TABLES_CATEGORY,
     CatalogueError,
     check,
     members,
@@ -27,6 +26,7 @@ from experiments.harness.configuration import (
     results_beside,
     results_folder,
 )
+from experiments.harness.entries import TABLES_CATEGORY
 from experiments.harness.sources import Sources
 from experiments.lent.order import rank
 

@@ -28,7 +28,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import EXPERIMENTS, Experiment, refuse_unknown
+from experiments.catalogue import EXPERIMENTS, refuse_unknown
+from experiments.harness.entries import Experiment
 from experiments.harness.records import collect, describe_commit, find_commit, read_records
 from experiments.reporting.results import PROVENANCE, Results
 

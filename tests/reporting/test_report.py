@@ -12,6 +12,7 @@ from pypdf import PdfReader
 
 from experiments import catalogue
 from experiments.harness.configuration import archives
+from experiments.harness.entries import Figure
 from experiments.harness.methods import METHODS
 from experiments.reporting.document import beyond, classifiers, compile, cost, stability
 from experiments.reporting.document.abstract import abstract
@@ -397,7 +398,7 @@ def test_a_figure_is_printed_as_large_as_it_is_drawn(paper, width_in):
 
 
 def test_what_the_text_does_not_name_is_shown_at_its_end(paper, monkeypatch):
-    mine = catalogue.Figure("mine", "wide", "Mine", "What I found.")
+    mine = Figure("mine", "wide", "Mine", "What I found.")
     monkeypatch.setattr(compile, "FIGURES", (*catalogue.FIGURES, mine))
     shutil.copy(paper / "windows.pdf", paper / "mine.pdf")
     with_it = compile_report(paper / "numbers.json", [paper / "mine.pdf"], [])

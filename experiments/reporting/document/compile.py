@@ -17,7 +17,8 @@ from pathlib import Path
 
 import typst
 
-from experiments.catalogue import FIGURES, TABLES, Figure, Table
+from experiments.catalogue import FIGURES, TABLES
+from experiments.harness.entries import Figure, Table
 
 ROOT = Path(__file__).resolve().parents[3]
 REPORT = ROOT / "paper" / "report.typ"

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.catalogue import FIGURES, TABLES, Figure, Table
+from experiments.catalogue import FIGURES, TABLES
+from experiments.harness.entries import Figure, Table
 from experiments.reporting import archive
 from experiments.reporting.results import Results
 from experiments.reporting.site import snakemake

@@ -5,17 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import indent
 
-from experiments.catalogue import (
-    BEYOND,
-    EXPERIMENTS,
-    FIGURES,
-    PAPER,
-    TABLES,
-    Figure,
-    Table,
-    members,
-    targets,
-)
+from experiments.catalogue import EXPERIMENTS, FIGURES, TABLES, members, targets
+from experiments.harness.entries import BEYOND, PAPER, Figure, Table
 from experiments.reporting import archive
 from experiments.reporting.format import duration
 from experiments.reporting.results import Results
