@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from ._auto_chunks import is_left_open
 from ._check import as_array, as_arrays, as_guess, check_batch, check_lengths, check_names
 from ._explicit import left_to_compiler, spec_of, specs_over_time
+from ._linear_scan import platform
 from ._order import repeat_last
 from ._program import closed
 from ._solution import Solution, check_batch_result
@@ -116,7 +117,8 @@ def _solve_groups(f, s0, xs, guess, lengths, length, group, options) -> Solution
 
 def _group_size(f: Callable, s0: State, xs: Inputs, options: Options) -> int:
     """How many series take the least time together."""
-    in_turn = isinstance(options.solver, Sequential) or is_left_open(options)
+    by_default = is_left_open(options) and platform() == "cpu"
+    in_turn = isinstance(options.solver, Sequential) or by_default
     leaves = jax.tree.leaves(s0)
     num_series, num_numbers = len(leaves[0]), sum(leaf.size for leaf in leaves)
     pays = in_turn and together_pays(num_series, num_numbers)

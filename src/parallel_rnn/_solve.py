@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ._acceptance import only_if
 from ._adjoint import AbstractAdjoint, ImplicitAdjoint
-from ._auto_chunks import ChunkedIfForgetful, adjoint_of, solver_of
+from ._auto_chunks import ChunkedIfForgetful, SweptFirst, adjoint_of, solver_of
 from ._check import (
     as_arrays,
     as_guess,
@@ -80,8 +80,7 @@ def solve(
       `length`.
     - `solver`: `Sequential`, `Jacobi`, `Picard`, `DEER`, `QuasiDEER`, `ScaleELK`, `ClipELK`,
       `ELK` or `QuasiELK`. `parallel_rnn.advise` measures which one suits a problem. `None` is
-      what `chunk="auto"` takes on a CPU, steps in turn or chunks; elsewhere, and where other
-      options below are asked for, `QuasiDEER()`.
+      what `chunk="auto"` takes, and where other options below are asked for, `QuasiDEER()`.
     - `length`: T, needed when `xs` is `None`.
     - `reverse`: run from the last input to the first, as `jax.lax.scan(reverse=True)` does:
       s_t = f(s_{t+1}, x_t). States and `guess` are in the order of `xs`. What counts steps, and
@@ -97,14 +96,16 @@ def solve(
       where f forgets within a chunk (some hundred steps); several times slower than
       `Sequential()` where it does not. There are no windows then, and an iteration
       (`num_steps`, `max_steps`, `trace`) is a sweep over all chunks. `None` or 1 iterates on
-      single steps; T or more is sequential evaluation. `"auto"` is for a CPU, where no method
-      on single steps is as fast as sequential evaluation. It takes one step after another
-      (`num_steps` is 0), except where three things hold: T is at least 32,768 (9,216 where a
-      part of the state, such as c of an LSTM, has 256 numbers or more); f is gated as a GRU or
-      an LSTM, so that much of its work is functions such as tanh; and f forgets, which a trial
-      on some steps tells. There it takes a sweep of chunks, or two. It iterates on single
-      steps on a GPU, and where anything is asked for: a `solver`, a `window`, `max_steps`, a
-      `guess`, a `trace`, `UnrolledAdjoint`.
+      single steps; T or more is sequential evaluation. `"auto"` takes a sweep of chunks, or two,
+      where f forgets. On a CPU, where no method on single steps is as fast as sequential
+      evaluation, it takes one step after another (`num_steps` is 0), except where three things
+      hold: T is at least 32,768 (9,216 where a part of the state, such as c of an LSTM, has 256
+      numbers or more); f is gated as a GRU or an LSTM, so that much of its work is functions
+      such as tanh; and f forgets, which a trial on some steps tells. On a GPU it begins with a
+      sweep where T is at least 10,000 and f has a function such as tanh, and iterates on single
+      steps from what that finds where f remembers (`num_steps` counts both), and elsewhere.
+      It iterates on single steps where anything is asked for: a `solver`, a `window`,
+      `max_steps`, a `guess`, a `trace`, `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
@@ -285,7 +286,7 @@ def _without_padding(
 
 def _ending(solver: AbstractSolver, found: Windows) -> Any:
     """Why the solve ended."""
-    if not isinstance(solver, AbstractIterative | Chunked | ChunkedIfForgetful):
+    if not isinstance(solver, AbstractIterative | Chunked | ChunkedIfForgetful | SweptFirst):
         met = ENDINGS.sequential
     elif solver.has_tolerance():
         met = ENDINGS.tolerance

@@ -1,8 +1,8 @@
-"""What is worth its time on a CPU, for an f of which only the program is known.
+"""What is worth its time, for an f of which only the program is known.
 
-The numbers are fitted to what was measured on two cores: all cells of the package, those of
-Equinox, elementwise functions and products of matrices, of 1 to 128 units, with inputs of 1 to 128
-numbers. The rules would rather leave a gain than lose more than a tenth against one step after
+The numbers for a CPU are fitted to what was measured on two cores: all cells of the package, those
+of Equinox, elementwise functions and products of matrices, of 1 to 128 units, with inputs of 1 to
+128 numbers. The rules would rather leave a gain than lose more than a tenth against one step after
 another. They cannot tell an LSTM of 16 units, of which some runs did lose more.
 """
 
@@ -38,6 +38,10 @@ NARROW_PART = 8
 # cache, so that each step reads them from memory, and chunks read them once for all chunks.
 SHORTEST, SHORTEST_OF_WIDE = 2**15, 9_216
 WIDE_PART = 256
+
+# The shortest sequence for which chunks were measured on a GPU (an NVIDIA H200): they took 0.6 of
+# the time of quasi-DEER.
+SHORTEST_ON_GPU = 10_000
 
 
 def together_pays(num_series: int, num_numbers: int) -> bool:
@@ -87,6 +91,15 @@ def shortest_for_chunks(recurrence: FlatRecurrence) -> int:
 def most_series_for_chunks(recurrence: FlatRecurrence) -> int:
     """So many series under `vmap` are as fast step by step."""
     return min(MANY, MANY_WIDE_NUMBERS // _widest_part(recurrence))
+
+
+def sweep_pays(length: int, recurrence: FlatRecurrence) -> bool:
+    """Whether a sweep of chunks is worth its time on a GPU before f is known to forget.
+
+    A linear f takes quasi-DEER few iterations. What forgets has functions that level off.
+    """
+    names = {equation.primitive.name for equation in equations_of(recurrence.step.program)}
+    return length >= SHORTEST_ON_GPU and bool(names & SLOW)
 
 
 def _widest_part(recurrence: FlatRecurrence) -> int:

@@ -304,11 +304,6 @@ def test_infinite_derivatives_of_padding_reach_no_wide_state():
     assert jnp.isfinite(jax.grad(total)(1.0))
 
 
-def test_a_gpu_keeps_to_single_steps(monkeypatch):
-    monkeypatch.setattr("parallel_rnn._auto_chunks.platform", lambda: "gpu")
-    assert chosen(Options(), LENGTH) == QuasiDEER()
-
-
 def whole(f, s0, xs):
     """All steps as one window."""
     length, zero = len(jax.tree.leaves(xs)[0]), jnp.zeros((), int)
