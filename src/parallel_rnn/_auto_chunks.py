@@ -57,7 +57,8 @@ SWEEPS = 2
 TRIED = 8
 # On a GPU every step of a chunk costs the start of its kernels. One of 32 steps takes as long in
 # all, one of 128 a tenth longer (GRU of 64 units, 16 series, NVIDIA H200).
-CHUNK_ON_GPU, SHORTEST_ON_GPU, LONGEST_ON_GPU = 64, WARM_UP, 128
+CHUNK_ON_GPU = 64
+SHORTEST_CHUNK_ON_GPU, LONGEST_CHUNK_ON_GPU = WARM_UP, 128
 # A scan of states of so many numbers is differentiated as fast as the equation that they solve, or
 # up to twice as fast: where steps are taken in turn, and where chunks find the states faster (GRUs
 # and LSTMs, batches of 1 to 64 series).
@@ -110,8 +111,9 @@ class ChunkedIfForgetful(AbstractSolver):
 class SweptFirst(AbstractSolver):
     """Chunks where f forgets, and an iteration on single steps where it does not.
 
-    A sweep takes a GPU as long as one or two iterations. What it finds is where the iteration
-    starts: right far into each chunk, where f forgets in the end.
+    A sweep takes a GPU as long as one or two iterations. Where it is not enough, its states are
+    still nearer than a guess, because the last ones of each chunk have forgotten most of it, so
+    the iteration starts from them.
     """
 
     chunked: Chunked
@@ -291,7 +293,7 @@ def _fastest_on_gpu(
 
 def chunk_on_gpu(length: int) -> int:
     """About `CHUNK_ON_GPU`: a number that divides T if there is one, so that no input is padded."""
-    sizes = range(SHORTEST_ON_GPU, LONGEST_ON_GPU + 1)
+    sizes = range(SHORTEST_CHUNK_ON_GPU, LONGEST_CHUNK_ON_GPU + 1)
     dividing = [size for size in sizes if length % size == 0]
     return min(dividing, key=lambda size: abs(size - CHUNK_ON_GPU), default=CHUNK_ON_GPU)
 

@@ -22,7 +22,7 @@ from parallel_rnn import (
 )
 from parallel_rnn._auto_chunks import (
     CHUNK_ON_GPU,
-    LONGEST_ON_GPU,
+    LONGEST_CHUNK_ON_GPU,
     SWEEPS,
     SweptFirst,
     chunk_on_gpu,
@@ -37,11 +37,11 @@ from parallel_rnn.cells import LSTMCell
 from recurrences import gru, largest_difference, reference
 
 SHORTEST = 100
-LENGTH = 3 * LONGEST_ON_GPU + 5
+LENGTH = 3 * LONGEST_CHUNK_ON_GPU + 5
 
 
 @pytest.fixture(autouse=True, scope="module")
-def on_a_gpu():
+def on_a_gpu(barely_optimised):
     """Everything is computed as on a GPU, and chunks are swept from fewer steps on."""
     jax.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
@@ -72,6 +72,7 @@ def elements(num_forgotten):
     return xs, jnp.arange(LENGTH) < num_forgotten
 
 
+@pytest.mark.device
 def test_where_f_forgets_a_sweep_is_all():
     cell, s0, xs = gru(4, LENGTH)
     solution = solve(cell, s0, xs)
@@ -91,6 +92,7 @@ def test_where_f_remembers_iterations_start_from_the_sweep(num_forgotten):
     assert largest_difference(solution.value, reference(forgetful, s0, xs)) < 1e-13
 
 
+@pytest.mark.device
 def test_a_batch_iterates_where_some_series_remembers():
     s0 = jnp.asarray([3.0, -2.0])
 
