@@ -105,8 +105,8 @@ def _scan(f, init, xs, length, unroll, split_transpose, options) -> Solution:
         x = type_of_one(xs)
         body = trace_body(unwrapped(f), init, x)
         carry, y = jax.eval_shape(body.program, body.init, x)
-        carried = body.part("state", carry), body.part("counter", carry)
-        last = jax.tree.map(spec_of, eqx.combine(*carried))
+        # Of constants too: with the axes left to the compiler they are no constants any more.
+        last = jax.tree.map(spec_of, carry)
         return specs_of_solution(PartitionSpec(), (last, specs_over_time(y, xs)))
 
     return left_to_compiler(run, f, init, xs, options, specs=specs)

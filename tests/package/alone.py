@@ -265,6 +265,14 @@ def with_counter(w, s0, xs):
     return scan(body, (s0, 0), xs)[1]
 
 
+def with_constants(w, s0, xs):
+    def body(carry, x):
+        s, n, w = carry
+        return (decay(w, s, x), n, w), decay(w, s, x)
+
+    return scan(body, (s0, 3, w), xs)[1]
+
+
 of_lax = partial(by_lax, decay)
 EVERYWHERE = (P("model"), P("model"), P(None, "model"))
 check_types(as_cell, of_lax, DIAGONAL, EVERYWHERE)
@@ -272,6 +280,7 @@ with jax.set_mesh(MESH):
     for solver in (*SOLVERS, ELK()):
         check_types(partial(by_scan, decay, solver), of_lax, DIAGONAL, EVERYWHERE)
     check_types(with_counter, of_lax, DIAGONAL, EVERYWHERE)
+    check_types(with_constants, of_lax, DIAGONAL, EVERYWHERE)
 
 # `jax.lax.scan` takes no inputs that are sharded over time.
 check_types(as_cell, of_lax, DIAGONAL, (P(), P(), P("model")), like_lax=False)
