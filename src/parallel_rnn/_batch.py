@@ -120,7 +120,9 @@ def _group_size(f: Callable, s0: State, xs: Inputs, options: Options) -> int:
     by_default = is_left_open(options) and platform() == "cpu"
     in_turn = isinstance(options.solver, Sequential) or by_default
     leaves = jax.tree.leaves(s0)
-    num_series, num_numbers = len(leaves[0]), sum(leaf.size for leaf in leaves)
+    num_series, num_numbers = leaves[0].shape[0], sum(leaf.size for leaf in leaves)
+    if not isinstance(num_series, int):
+        return 1  # a number that `jax.export` leaves open
     pays = in_turn and together_pays(num_series, num_numbers)
     return num_series if pays and _can_be_batched(f, s0, xs) else 1
 

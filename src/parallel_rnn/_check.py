@@ -53,7 +53,7 @@ def check_dtypes(name: str, state: PyTree) -> None:
     leaves = jax.tree.leaves(state)
     for leaf in leaves:
         _check_known(name, leaf)
-        if _of_parts(leaf) not in TOLERANCES:
+        if not _is_float(leaf):
             raise TypeError(
                 f"`{name}` has a leaf of type {leaf.dtype}, but a state must consist of "
                 "floating-point numbers, because Newton's method differentiates with respect to "
@@ -69,17 +69,26 @@ def check_dtypes(name: str, state: PyTree) -> None:
         )
 
 
+def _is_float(leaf: Any) -> bool:
+    """Whether a state may consist of such numbers."""
+    return _of_parts(leaf) in TOLERANCES
+
+
 def _of_parts(leaf: Array) -> str:
     """The dtype of a leaf, or of the real and imaginary parts of a complex one."""
     is_inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
     return jnp.finfo(leaf.dtype).dtype.name if is_inexact else leaf.dtype.name
 
 
+# Python's and NumPy's, as a size that was computed may be.
+_INTEGERS = (int, np.integer)
+
+
 def check_length(xs: Inputs | None, length: int | None) -> int:
     """Return T, which `xs` and `length` must agree on."""
-    if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
+    if length is not None and (isinstance(length, bool) or not isinstance(length, _INTEGERS)):
         raise TypeError(
-            f"`length` is {length!r}, a {type(length).__name__}; it must be a Python integer, "
+            f"`length` is {length!r}, of type {type(length).__name__}; it must be an integer, "
             "because the number of steps is part of the compiled program."
         )
     if length is not None and length < 0:
@@ -91,7 +100,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
                 "`xs` holds no array and `length` is not given, so the number of steps is "
                 "unknown. Pass `length=` for a recurrence without inputs."
             )
-        return length
+        return int(length)
     lengths = set()
     for leaf in leaves:
         if leaf.ndim == 0:
@@ -102,7 +111,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
         _check_known("xs", leaf)
         lengths.add(leaf.shape[0])
     if length is not None:
-        lengths.add(length)
+        lengths.add(int(length))
     if len(lengths) > 1:
         raise ValueError(
             f"The leading axes of `xs` and `length` disagree about the number of steps: "
@@ -116,9 +125,9 @@ def _check_known(name: str, leaf: Any) -> None:
     if not all(isinstance(size, int) for size in leaf.shape):
         raise TypeError(
             f"`{name}` has a leaf of the shape ({', '.join(map(str, leaf.shape))}), but the "
-            "numbers of steps and of states are part of the compiled program, so neither can be "
-            "symbolic. Export one program for a longest sequence, and pad shorter ones with "
-            "`lengths` of `solve_batch`."
+            "numbers of steps and of states, and what an input holds, are part of the compiled "
+            "program, so none of them can be symbolic. Export one program for a longest sequence, "
+            "and pad shorter ones with `lengths` of `solve_batch`."
         )
 
 
@@ -136,6 +145,11 @@ def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: 
         raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
     if not (isinstance(group, str) and group == "auto"):
         check_count("group", group, 1, '1 solves the series one after another, "auto" chooses')
+    if group not in (1, "auto") and not all(isinstance(size, int) for size in sizes):
+        raise TypeError(
+            f"`group` is {group}, but the number of series is {sizes.pop()}, which is symbolic, so "
+            "that it is not known how many groups there are. Leave `group` out, or pass 1."
+        )
 
 
 def check_names(function: str, given: dict[str, Any], options: type) -> None:
@@ -324,7 +338,8 @@ def _likely_mend(found: PyTree, state_type: PyTree, name: str) -> str:
         pairs = zip(jax.tree.leaves(found), jax.tree.leaves(state_type), strict=True)
         for new, old in pairs:
             if getattr(new, "shape", None) == old.shape and new.dtype != old.dtype:
-                return f"Make `{GIVEN[name]}` {new.dtype}, or have `f` return {old.dtype}."
+                other = f"Make `{GIVEN[name]}` {new.dtype}, or have" if _is_float(new) else "Have"
+                return f"{other} `f` return {old.dtype}."
     return ""
 
 

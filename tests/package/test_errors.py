@@ -55,7 +55,7 @@ def step(state, x):
     ("options", "error", "message"),
     [
         ({"length": -1}, ValueError, "`length` is -1"),
-        ({"length": 2.5}, TypeError, "`length` is 2.5, a float"),
+        ({"length": 2.5}, TypeError, "`length` is 2.5, of type float"),
         ({"length": 4}, ValueError, r"disagree about the number of steps: \[4, 5\]"),
         ({"window": 0}, ValueError, "`window` is 0"),
         ({"window": -3}, ValueError, "`window` is -3"),
@@ -178,6 +178,9 @@ def test_an_f_that_returns_an_output_as_well():
 def test_an_f_that_computes_in_another_type():
     with pytest.raises(TypeError, match="Make `s0` float32, or have `f` return float64"):
         solve(lambda s, x: s.astype("float32"), jnp.zeros(3), jnp.asarray(XS))
+    # No state is of integers.
+    with pytest.raises(TypeError, match=r"the state\. Have `f` return float64"):
+        solve(lambda s, x: s.astype(int), jnp.zeros(3), jnp.asarray(XS))
 
 
 def test_a_cell_of_equinox_is_pointed_to_what_turns_it_round():

@@ -407,7 +407,8 @@ def test_a_slow_stream_does_not_drift_apart_from_the_whole():
 
 
 def test_no_inputs():
-    solution = solve(lambda s, _: jnp.cos(s), jnp.array([0.3]), None, DEER(), length=50)
+    length: Any = np.int64(50)  # as a number that was computed is
+    solution = solve(lambda s, _: jnp.cos(s), jnp.array([0.3]), None, DEER(), length=length)
     wanted = reference(lambda s, _: jnp.cos(s), jnp.array([0.3]), None, 50)
     assert largest_difference(solution.value, wanted) < 1e-10
 

@@ -216,6 +216,15 @@ def test_a_program_may_export_with_a_symbolic_batch_but_not_a_symbolic_length():
     xs = jnp.stack([jnp.asarray(INPUTS)] * 3)
     assert_same(program.call(jnp.asarray(START), xs)[2], by_lax(W, START, INPUTS))
 
+    def batch(starts, xs, **options):
+        return solve_batch(partial(cell, W), starts, xs, throw=False, **options).value
+
+    starts = jnp.stack([jnp.asarray(START)] * 3)
+    program = export(batch, (series[0], D), series)
+    assert_same(program.call(starts, xs), batch(starts, xs))
+    with pytest.raises(TypeError, match="`group` is 2, but the number of series is B"):
+        export(partial(batch, group=2), (series[0], D), series)
+
 
 @pytest.mark.parametrize("solver", [Sequential(), QuasiDEER()])
 def test_a_trace_holds_no_nan_while_nans_are_looked_for(solver):
