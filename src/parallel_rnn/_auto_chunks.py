@@ -24,6 +24,7 @@ from ._adjoint import (
     UnrolledAdjoint,
 )
 from ._chunks import Chunked, check_not_asking, in_chunks
+from ._finite import all_finite
 from ._flat import FlatRecurrence, joined, vectors_of
 from ._forgetting import last_start, steps_to_forget
 from ._in_place import put
@@ -126,9 +127,10 @@ class SweptFirst(AbstractSolver):
 
         def turn(carry: tuple[Array, Iterate]) -> tuple[Array, Iterate]:
             swept = carry[1]
-            guess = keep_where(wanted & window.counts(), swept.states, window.guess)
+            is_better = wanted & all_finite(swept.states)
+            guess = keep_where(is_better & window.counts(), swept.states, window.guess)
             again = dataclasses.replace(window, guess=guess)
-            found = self.otherwise.run(again, max_steps, loop)
+            found = self.otherwise.run(again, jnp.maximum(max_steps - SWEEPS, 0), loop)
             num_steps = found.num_steps + jnp.where(wanted, swept.num_steps, 0)
             found = dataclasses.replace(found, num_steps=num_steps)
             return varying_over(axes, (jnp.asarray(False), found))
@@ -142,7 +144,7 @@ class SweptFirst(AbstractSolver):
         return False
 
     def default_max_steps(self, window):
-        return self.otherwise.default_max_steps(window)
+        return SWEEPS + self.otherwise.default_max_steps(window)
 
     def numbers_per_step(self, state_size):
         return self.otherwise.numbers_per_step(state_size)
@@ -251,14 +253,12 @@ def solver_of(
     """The solver of the options of `solve`, in chunks where they ask for them.
 
     "auto" leaves all that is asked for as it is: a solver, a window, iterates to look at. What f
-    does beside returning a state, it does in the order of the steps on a CPU.
+    does beside returning a state, it does in the order of the steps.
     """
     chunk = None if options.chunk == "auto" else options.chunk
     solver = in_chunks(options.method, chunk, length)
-    if is_left_open(options) and platform() == "cpu":
-        solver = _fastest_on_cpu(length, recurrence)
-    elif is_left_open(options) and platform() == "gpu" and not _is_scanned(recurrence):
-        solver = _fastest_on_gpu(length, recurrence, solver)
+    if is_left_open(options):
+        solver = _fastest(length, recurrence, solver)
     if isinstance(solver, Chunked):
         check_not_asking(recurrence.step, solver.size)
     if isinstance(solver, Sequential) and _is_scanned(recurrence):
@@ -275,20 +275,22 @@ def _is_scanned(recurrence: FlatRecurrence) -> bool:
     return recurrence.step.has_custom_vjp() or recurrence.step.acts()
 
 
+def _fastest(length: int, recurrence: FlatRecurrence, otherwise: AbstractSolver) -> AbstractSolver:
+    """The fastest way on this platform, `otherwise` where none is known."""
+    if _is_scanned(recurrence):
+        return Sequential()
+    if platform() == "cpu":
+        return _fastest_on_cpu(length, recurrence)
+    if platform() == "gpu" and sweep_pays(length, recurrence):
+        return SweptFirst(Chunked(Jacobi(), chunk_on_gpu(length)), otherwise)
+    return otherwise
+
+
 def _fastest_on_cpu(length: int, recurrence: FlatRecurrence) -> AbstractSolver:
-    is_short = length < shortest_for_chunks(recurrence)
-    if is_short or _is_scanned(recurrence) or not chunks_pay(recurrence):
+    if length < shortest_for_chunks(recurrence) or not chunks_pay(recurrence):
         return Projected() if projecting_pays(recurrence) else Sequential()
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
     return ChunkedIfForgetful(Chunked(Jacobi(), size))
-
-
-def _fastest_on_gpu(
-    length: int, recurrence: FlatRecurrence, otherwise: AbstractSolver
-) -> AbstractSolver:
-    if not sweep_pays(length, recurrence):
-        return otherwise
-    return SweptFirst(Chunked(Jacobi(), chunk_on_gpu(length)), otherwise)
 
 
 def chunk_on_gpu(length: int) -> int:

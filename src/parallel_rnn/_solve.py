@@ -104,8 +104,9 @@ def solve(
       such as tanh; and f forgets, which a trial on some steps tells. On a GPU it begins with a
       sweep where T is at least 10,000 and f has a function such as tanh, and iterates on single
       steps from what that finds where f remembers (`num_steps` counts both), and elsewhere.
-      It iterates on single steps where anything is asked for: a `solver`, a `window`,
-      `max_steps`, a `guess`, a `trace`, `UnrolledAdjoint`.
+      What f does beside returning a state, such as to print, is done in order, and so an f
+      that does is scanned. Single steps are iterated on where anything is asked for: a
+      `solver`, a `window`, `max_steps`, a `guess`, a `trace`, `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
