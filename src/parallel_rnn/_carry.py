@@ -17,6 +17,7 @@ from jaxtyping import PyTree
 from ._check import as_arrays, check_dtypes, check_pair, check_step, step_type
 from ._flat import with_arrays
 from ._program import Program, closed, without_effects
+from ._varying import type_of
 
 # The part of a carry that a leaf belongs to.
 Kind: TypeAlias = Literal["state", "counter", "constant"]
@@ -100,7 +101,7 @@ def trace_body(f: Callable, init: PyTree, x: PyTree) -> Body:
 
 
 def types_of(tree: PyTree) -> PyTree:
-    return jax.eval_shape(lambda: tree)
+    return type_of(lambda: tree)
 
 
 def _promote(init: PyTree, found: PyTree) -> PyTree:

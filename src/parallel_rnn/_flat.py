@@ -14,6 +14,7 @@ from ._linear_scan import platform
 from ._program import Program, closed, equations_of
 from ._types import HasBlocks, HasDiagonal, HasJacobian, HasProjection, Inputs, Parts, State
 from ._values import is_number
+from ._varying import type_of
 
 
 class FlatRecurrence(eqx.Module):
@@ -72,7 +73,7 @@ def flatten_recurrence(f: Callable, s0: State, x: PyTree) -> FlatRecurrence:
     flat_s0, unravel = ravel_state(s0)
     has_parts = any(map(jnp.iscomplexobj, jax.tree.leaves(s0)))
     project, projected_step = _split(f)
-    z = eqx.filter_eval_shape(project, x)
+    z = type_of(project, x)
 
     def ravel(state: PyTree) -> Array:
         return ravel_state(_made_apart(with_arrays(state, flat_s0.dtype)))[0]

@@ -1,5 +1,6 @@
 """What a solve returns: the states, how the iteration ended, and how much work it was."""
 
+import os
 from typing import Any
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from ._varying import axes_of
+from ._varying import axes_left_to_compiler, axes_of
 
 
 class RESULTS(eqx.Enumeration):
@@ -124,6 +125,13 @@ def _raise_at_run_time(solution: Solution, failed: Array) -> Solution:
     What `equinox` guards goes through the function that raises, for which XLA keeps room. So that
     is a zero, on which the solution depends where it failed, and XLA cannot simplify how.
     """
+    if (axes := axes_left_to_compiler()) and os.environ.get("EQX_ON_ERROR") != "nan":
+        raise NotImplementedError(
+            f"This `jax.shard_map` leaves axes of the mesh ({', '.join(map(repr, axes))}) to the "
+            "compiler. JAX has no callbacks there, without which nothing raises at run time. Call "
+            "`solve` with `throw=False` and look at `Solution.result`; or set the environment "
+            "variable EQX_ON_ERROR=nan before Python starts, and what fails is NaN."
+        )
     # Random keys, which a scan may carry, do not pass through the check. No solve makes them.
     keys, arrays = eqx.partition(solution, _is_key)
 

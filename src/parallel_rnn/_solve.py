@@ -34,7 +34,7 @@ from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
 from ._values import check_flag
-from ._varying import axes_of, in_shard_map, varying_over
+from ._varying import axes_of, in_shard_map, type_of, varying_over
 from ._window import Sequence, Windows, solve_windows, window_length
 
 
@@ -122,8 +122,9 @@ def solve(
       the answer for one window, `residual` a scalar, the largest relative to what is accepted.
       Needs `window=None` or a number, or a `chunk`, because the shape of the trace depends on it.
     - `throw`: raise when the solve fails. `False` returns the last iterate and the reason, and
-      is what `jax.export` takes: a program that raises cannot be serialised. JAX also waits for
-      such a program, where it else goes on while the device computes.
+      is what `jax.export` takes, and a `jax.shard_map` that leaves axes of the mesh to the
+      compiler: a program that raises cannot be serialised, and has no place there. JAX also
+      waits for such a program, where it else goes on while the device computes.
 
     **Returns:** a `Solution`.
 
@@ -221,7 +222,7 @@ def _solve(
     guess = None if isinstance(options.guess, str) else options.guess
     axes = axes_of((s0, xs, guess)) | axes_of_function(f, s0, xs)
     s0, xs = varying_over(axes, (s0, xs))
-    check_step(f, jax.eval_shape(lambda: s0), one_input(xs))
+    check_step(f, type_of(lambda: s0), one_input(xs))
     flat_s0, unravel = ravel_state(s0)
     if length == 0 or flat_s0.size == 0:
         return _empty(unravel, flat_s0, length, valid_length)
@@ -306,7 +307,7 @@ def one_input(xs: Inputs) -> PyTree:
         if len(leaf) == 0:
             return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
         # Under `jax.shard_map` the type also tells which axes the input varies over.
-        return jax.eval_shape(lambda: leaf[0])
+        return type_of(lambda: leaf[0])
 
     return jax.tree.map(one, xs)
 

@@ -205,6 +205,32 @@ alone = jax.shard_map(
 )
 same(alone(weights), jax.vmap(lambda w: by_lax(plain, w, START, INPUTS))(weights))
 
+# Other axes of the mesh may be left to the compiler. JAX has no callbacks there, to raise by.
+PARTLY = jax.make_mesh((1, 2), ("batch", "left"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+
+
+def in_part(run, check_vma):
+    series = jax.vmap(run, (None, 0, 0))
+    options: Any = dict(axis_names={"batch"}, check_vma=check_vma)
+    places = (P(), P("batch"), P("batch"))
+    return jax.shard_map(series, mesh=PARTLY, in_specs=places, out_specs=P("batch"), **options)
+
+
+def without_raising(solver, w, s0, xs):
+    return solve(partial(plain, w), s0, xs, solver, throw=False).value
+
+
+for solver in SOLVERS:
+    for check_vma in (True, False):
+        ours = in_part(partial(without_raising, solver), check_vma)
+        same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), wanted)
+try:
+    jax.jit(in_part(partial(by_scan, plain, QuasiDEER()), True))(*SERIES)
+except NotImplementedError as error:
+    assert "leaves axes of the mesh ('left') to the compiler" in str(error), error
+else:
+    raise AssertionError("no error")
+
 # What does not work there says so, and the sentence names what does.
 unrolled = sharded(
     lambda w, s0, xs: solve(partial(plain, w), s0, xs, adjoint=UnrolledAdjoint()).value, True
