@@ -96,7 +96,8 @@ def most_series_for_chunks(recurrence: FlatRecurrence) -> int:
 def sweep_pays(length: int, recurrence: FlatRecurrence) -> bool:
     """Whether a sweep of chunks is worth its time on a GPU before f is known to forget.
 
-    A linear f takes quasi-DEER few iterations. What forgets has functions that level off.
+    A linear f takes quasi-DEER few iterations, whether it forgets or not. So f is to have functions
+    that level off, as those of recurrent networks do.
     """
     names = {equation.primitive.name for equation in equations_of(recurrence.step.program)}
     return length >= SHORTEST_ON_GPU and bool(names & SLOW)
