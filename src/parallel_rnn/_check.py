@@ -106,7 +106,8 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
         if leaf.ndim == 0:
             raise ValueError(
                 f"`xs` has a leaf without axes ({leaf}); every leaf needs a leading time axis. "
-                "Let `f` close over constants instead."
+                "Make a list of numbers one array by `jnp.asarray`, and let `f` close over "
+                "constants."
             )
         _check_known("xs", leaf)
         lengths.add(leaf.shape[0])
@@ -141,6 +142,12 @@ def check_batch(s0: PyTree, xs: Inputs | None, guess: Any, lengths: Any, group: 
             "The leading axes of `s0`, `xs`, `guess` and `lengths` must all be the number of "
             f"series, but they are {sorted(sizes, key=str)}. One series alone goes to `solve`."
         )
+    for leaf in jax.tree.leaves(xs):
+        if leaf.ndim < 2:
+            raise ValueError(
+                f"`xs` has a leaf {_show(leaf)}; every leaf needs leading axes B, of the series, "
+                "and T, of the steps. Inputs that are the same for all series go to `jax.vmap`."
+            )
     if sizes == {0}:
         raise ValueError("The batch holds no series: the leading axis of `s0` has length 0.")
     if not (isinstance(group, str) and group == "auto"):

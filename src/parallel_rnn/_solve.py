@@ -328,7 +328,12 @@ def _on_trees(trace: Trace | None, unravel: Callable) -> Trace | None:
     """The user's trace function sees the states as the user shaped them."""
     if trace is None:
         return None
-    return lambda step, states, residual: trace(step, jax.vmap(unravel)(states), residual)
+
+    def on_trees(step: Array, states: Float[Array, "T D"], residual: Array) -> PyTree:
+        kept = trace(step, jax.vmap(unravel)(states), residual)
+        return as_arrays("trace(step, states, residual)", kept)
+
+    return on_trees
 
 
 def _empty(

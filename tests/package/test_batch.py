@@ -255,6 +255,7 @@ def test_the_first_series_that_failed_is_named():
         ({"group": 0}, ValueError, "`group` is 0"),
         ({"group": "all"}, TypeError, "`group` is 'all'"),
         ({"group": np.array([1, 2])}, TypeError, "`group` is array"),
+        ({"xs": jnp.zeros(5)}, ValueError, r"`xs` has a leaf float\d+\[5\]; .* axes B, .* and T"),
         ({"s0": jnp.zeros((0, 4)), "xs": jnp.zeros((0, 7, 4))}, ValueError, "no series"),
         ({"solver": QuasiDEER}, TypeError, "with brackets"),
     ],

@@ -120,6 +120,12 @@ def test_a_step_that_sums_its_state_is_not_taken_for_one_of_a_batch():
 def test_trace_and_throw_that_mean_nothing(function: Any):
     with pytest.raises(TypeError, match="`trace` is 3; it must be a function"):
         function(step, jnp.zeros((5, 3)), jnp.zeros((5, 5, 3)), trace=3, window=None)
+
+    def kept(step, states, residual):
+        return "done"
+
+    with pytest.raises(TypeError, match=r"`trace.*` holds 'done', of type str"):
+        function(step, jnp.zeros((5, 3)), jnp.zeros((5, 5, 3)), trace=kept, window=None)
     with pytest.raises(TypeError, match="`throw` is 'a'; it must be True or False"):
         function(step, jnp.zeros((5, 3)), jnp.zeros((5, 5, 3)), throw="a")
 
