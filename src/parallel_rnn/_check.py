@@ -80,19 +80,18 @@ def _of_parts(leaf: Array) -> str:
     return jnp.finfo(leaf.dtype).dtype.name if is_inexact else leaf.dtype.name
 
 
-# Python's and NumPy's, as a size that was computed may be.
-_INTEGERS = (int, np.integer)
-
-
 def check_length(xs: Inputs | None, length: int | None) -> int:
     """Return T, which `xs` and `length` must agree on."""
-    if length is not None and (isinstance(length, bool) or not isinstance(length, _INTEGERS)):
-        raise TypeError(
-            f"`length` is {length!r}, of type {type(length).__name__}; it must be an integer, "
-            "because the number of steps is part of the compiled program."
-        )
-    if length is not None and length < 0:
-        raise ValueError(f"`length` is {length}; the number of steps cannot be negative.")
+    if length is not None:
+        # NumPy's too, as a size that was computed may be.
+        if isinstance(length, bool) or not isinstance(length, int | np.integer):
+            raise TypeError(
+                f"`length` is {length!r}, of type {type(length).__name__}; it must be an integer, "
+                "because the number of steps is part of the compiled program."
+            )
+        length = int(length)
+        if length < 0:
+            raise ValueError(f"`length` is {length}; the number of steps cannot be negative.")
     leaves = jax.tree.leaves(xs)
     if not leaves:
         if length is None:
@@ -100,7 +99,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
                 "`xs` holds no array and `length` is not given, so the number of steps is "
                 "unknown. Pass `length=` for a recurrence without inputs."
             )
-        return int(length)
+        return length
     lengths = set()
     for leaf in leaves:
         if leaf.ndim == 0:
@@ -112,7 +111,7 @@ def check_length(xs: Inputs | None, length: int | None) -> int:
         _check_known("xs", leaf)
         lengths.add(leaf.shape[0])
     if length is not None:
-        lengths.add(int(length))
+        lengths.add(length)
     if len(lengths) > 1:
         raise ValueError(
             f"The leading axes of `xs` and `length` disagree about the number of steps: "
