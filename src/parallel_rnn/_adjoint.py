@@ -40,7 +40,7 @@ from ._renamed import takes_old_name
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential
 from ._types import Inputs
-from ._values import check_count, check_kind, check_window
+from ._values import as_count, check_count, check_kind, check_window
 from ._varying import in_shard_map
 from ._window import Sequence, solve_windows, window_length
 
@@ -154,7 +154,9 @@ class ImplicitAdjoint(AbstractImplicit):
     """
 
     linear_scan: AbstractLinearScan | None = None
-    window: int | Literal["auto"] | None = "auto"
+    window: int | Literal["auto"] | None = eqx.field(
+        static=True, default="auto", converter=as_count
+    )
 
     def __check_init__(self):
         check_window(self.window)
@@ -201,7 +203,7 @@ class IteratedAdjoint(AbstractImplicit):
     """
 
     solver: AbstractSolver = QuasiDEER()
-    chunk: int | None = None
+    chunk: int | None = eqx.field(static=True, default=None, converter=as_count)
 
     def __check_init__(self):
         check_kind("solver", self.solver, AbstractSolver, "a solver such as `QuasiDEER()`")

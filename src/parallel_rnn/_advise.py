@@ -33,7 +33,7 @@ from ._solve import one_input
 from ._solver import AbstractIterative, Sequential
 from ._transition import AbstractTransition, BlockDiagonal, Diagonal, StochasticDiagonal
 from ._types import Inputs, State
-from ._values import check_count, check_number
+from ._values import as_count, check_count, check_number
 
 # Fewer steps than this cannot be timed.
 SHORTEST_PILOT = 10
@@ -106,6 +106,7 @@ def advise(
     **Raises:** `ValueError` for a `pilot` below 10 steps or `seconds` that are not positive;
     `TypeError` under `jit` and other transformations; what `solve` raises.
     """
+    pilot = as_count(pilot)
     check_count("pilot", pilot, SHORTEST_PILOT, "fewer steps cannot be timed")
     check_number("seconds", seconds)
     if np.ndim(seconds) > 0 or seconds <= 0:

@@ -23,7 +23,7 @@ from ._adjoint import (
     ScannedAdjoint,
     UnrolledAdjoint,
 )
-from ._chunks import Chunked, check_not_asking, in_chunks
+from ._chunks import Chunked, in_chunks
 from ._finite import all_finite
 from ._flat import FlatRecurrence, joined, vectors_of
 from ._forgetting import last_start, steps_to_forget
@@ -259,8 +259,6 @@ def solver_of(
     solver = in_chunks(options.method, chunk, length)
     if is_left_open(options):
         solver = _fastest(length, recurrence, solver)
-    if isinstance(solver, Chunked):
-        check_not_asking(recurrence.step, solver.size)
     if isinstance(solver, Sequential) and _is_scanned(recurrence):
         return Held() if is_padded else Sequential()
     return solver

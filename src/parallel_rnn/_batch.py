@@ -21,7 +21,7 @@ from ._solve import Options, check_call, solve_checked, specs_of_solution
 from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State
-from ._values import check_flag
+from ._values import as_count, check_flag
 from ._worth import together_pays
 
 
@@ -72,6 +72,7 @@ def solve_batch(
     """
     s0, xs, guess = as_arrays("s0", s0), as_arrays("xs", xs), as_guess(guess)
     lengths = None if lengths is None else as_array("lengths", lengths)
+    group = as_count(group)
     check_batch(s0, xs, guess, lengths, group)
     check_names("solve_batch", solve_options, Options)
     name = guess if isinstance(guess, str) else None

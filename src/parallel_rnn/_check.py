@@ -11,12 +11,13 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from ._adjoint import AbstractAdjoint, UnrolledAdjoint
+from ._adjoint import AbstractAdjoint, DirectAdjoint, UnrolledAdjoint
 from ._chunks import check_joined
 from ._flat import with_arrays
+from ._program import Program
 from ._solver import TOLERANCES, AbstractSolver, Sequential
 from ._types import Inputs
-from ._values import check_count, check_flag, check_kind, check_window
+from ._values import as_count, check_count, check_flag, check_kind, check_window
 
 
 def as_arrays(name: str, tree: PyTree) -> PyTree:
@@ -83,13 +84,12 @@ def _of_parts(leaf: Array) -> str:
 def check_length(xs: Inputs | None, length: int | None) -> int:
     """Return T, which `xs` and `length` must agree on."""
     if length is not None:
-        # NumPy's too, as a size that was computed may be.
-        if isinstance(length, bool) or not isinstance(length, int | np.integer):
+        length = as_count(length)
+        if isinstance(length, bool) or not isinstance(length, int):
             raise TypeError(
                 f"`length` is {length!r}, of type {type(length).__name__}; it must be an integer, "
                 "because the number of steps is part of the compiled program."
             )
-        length = int(length)
         if length < 0:
             raise ValueError(f"`length` is {length}; the number of steps cannot be negative.")
     leaves = jax.tree.leaves(xs)
@@ -230,6 +230,32 @@ def _check_chunk(options: Any) -> None:
         raise TypeError(
             f"`chunk` is {chunk}, but `UnrolledAdjoint` goes back through the iterations on single "
             "steps. Pass `adjoint=ImplicitAdjoint()`, which is exact."
+        )
+
+
+def check_asked(step: Program, solver: AbstractSolver, adjoint: AbstractAdjoint) -> None:
+    """Refuse to iterate where f asks other series or devices, which only steps in turn allow."""
+    axes = ", ".join(sorted(map(repr, step.axes_asked())))
+    if not axes:
+        return
+    cause = (
+        f"`f` asks other series or devices, along {axes}, so all of them together are one "
+        "recurrence. An iteration on one of them would judge its states by others that are not "
+        "right yet, and devices that end after another number of iterations would wait for ever."
+    )
+    mend = (
+        "or solve for all at once, with one state that holds theirs. What does not depend on the "
+        "state, ask for before."
+    )
+    if not isinstance(solver, Sequential):
+        raise TypeError(
+            f"{cause} Pass `Sequential()` as the solver, or leave `solver`, `window`, `chunk` and "
+            f"what else asks for an iteration ({solver!r}) out; {mend}"
+        )
+    if not isinstance(adjoint, DirectAdjoint | UnrolledAdjoint):
+        raise TypeError(
+            f"{cause} So it is with their derivatives, and `adjoint` is {adjoint!r}. Leave it out, "
+            f"which takes those of `jax.lax.scan`; {mend}"
         )
 
 

@@ -34,7 +34,6 @@ from ._in_place import while_writing
 from ._iterate import Iterate, Loop, shift
 from ._linear_scan import keep_where, linear_scan_or_default
 from ._methods import AbstractNewton
-from ._program import Program
 from ._side_by_side import Work, arranged
 from ._solution import RESULTS
 from ._solver import AbstractSolver, Sequential, Window
@@ -132,16 +131,6 @@ def check_joined(solver: AbstractSolver, chunk: int) -> None:
             f"`chunk` is {chunk} and `solver` is {solver!r}, but chunks are joined by an "
             "undamped method: `QuasiDEER()`, `DEER()`, `Jacobi()`, `Picard()`, `ScaleELK(k)` or "
             "`ClipELK()`. Pass one of these, or leave `chunk` out."
-        )
-
-
-def check_not_asking(step: Program, chunk: int) -> None:
-    """Refuse an f that waits for other series or devices, whose chunks end at other steps."""
-    if axes := step.axes_asked():
-        raise TypeError(
-            f"`chunk` is {chunk}, and `f` asks other series or devices, along "
-            f"{', '.join(map(repr, axes))}. Chunks of each end after another number of steps, so "
-            "some would wait for ever. Leave `chunk` out, or take steps by `Sequential()`."
         )
 
 

@@ -285,7 +285,7 @@ class ELK(AbstractDamped):
     """
 
     damping: Any = 1e-3
-    estimate: Estimate = "filter"
+    estimate: Estimate = eqx.field(static=True, default="filter")
     rtol: Any = None
     atol: Any = None
     linear_scan: AbstractLinearScan | None = None
@@ -306,7 +306,7 @@ class QuasiELK(AbstractDamped):
     """
 
     damping: Any = 1e-1
-    estimate: Estimate = "filter"
+    estimate: Estimate = eqx.field(static=True, default="filter")
     rtol: Any = None
     atol: Any = None
     linear_scan: AbstractLinearScan | None = None

@@ -45,10 +45,19 @@ class Program(eqx.Module):
         """Whether it does more than return numbers, such as print, or ask other devices."""
         return bool(self.program.effects)
 
-    def axes_asked(self) -> list[Any]:
-        """The names of the axes along which it asks other series or devices, as `pmean` does."""
+    def axes_asked(self) -> set[Any]:
+        """The names of the axes along which it asks other series or devices, as `pmean` does.
+
+        `axis_index` asks nobody.
+        """
         kind = "NamedAxisEffect"  # which JAX does not export
-        return [effect.name for effect in self.program.effects if type(effect).__name__ == kind]
+        return {
+            effect.name
+            for equation in equations_of(self.program)
+            if equation.primitive.name != "axis_index" and not list(_programs_in(equation))
+            for effect in equation.effects
+            if type(effect).__name__ == kind
+        }
 
     def acts(self) -> bool:
         """Whether it has effects, or asks the host for numbers.
@@ -169,11 +178,17 @@ def equations_of(program: Any) -> Iterator[Any]:
     """The equations of a program, and of all that are called in it."""
     for equation in program.eqns:
         yield equation
-        for inner in jax.tree.leaves(list(equation.params.values())):
-            if hasattr(inner, "jaxpr"):
-                yield from equations_of(inner.jaxpr)
-            elif hasattr(inner, "eqns"):
-                yield from equations_of(inner)
+        for inner in _programs_in(equation):
+            yield from equations_of(inner)
+
+
+def _programs_in(equation: Any) -> Iterator[Any]:
+    """The programs that an equation calls."""
+    for inner in jax.tree.leaves(list(equation.params.values())):
+        if hasattr(inner, "jaxpr"):
+            yield inner.jaxpr
+        elif hasattr(inner, "eqns"):
+            yield inner
 
 
 def _opened(

@@ -20,7 +20,7 @@ from ._solve import Options, axes_of_function, one_input, solve_checked, specs_o
 from ._solver import AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs
-from ._values import check_flag
+from ._values import as_count, check_flag
 from ._varying import axes_of, varying_over
 
 
@@ -79,6 +79,7 @@ def scan(
             f"({trace!r}) and `throw` ({throw!r}) have no place for an answer. Leave both out, or "
             "call `solve`, whose `Solution` holds the trace and the status."
         )
+    unroll = as_count(unroll)
     check_unroll(unroll)
     check_flag("_split_transpose", _split_transpose)
     check_function(f, ("carry", "x"), "(carry, y)")

@@ -15,6 +15,7 @@ from ._auto_chunks import ChunkedIfForgetful, SweptFirst, adjoint_of, solver_of
 from ._check import (
     as_arrays,
     as_guess,
+    check_asked,
     check_guess,
     check_length,
     check_options,
@@ -33,7 +34,7 @@ from ._solution import ENDINGS, RESULTS, Solution, check_result
 from ._solver import AbstractIterative, AbstractSolver, Sequential
 from ._static import hashable, unwrapped
 from ._types import Inputs, State, Trace
-from ._values import check_flag
+from ._values import as_count, check_flag
 from ._varying import axes_of, in_shard_map, type_of, varying_over
 from ._window import Sequence, Windows, solve_windows, window_length
 
@@ -105,8 +106,10 @@ def solve(
       sweep where T is at least 10,000 and f has a function such as tanh, and iterates on single
       steps from what that finds where f remembers (`num_steps` counts both), and elsewhere.
       What f does beside returning a state, such as to print, is done in order, and so an f
-      that does is scanned. Single steps are iterated on where anything is asked for: a
-      `solver`, a `window`, `max_steps`, a `guess`, a `trace`, `UnrolledAdjoint`.
+      that does is scanned. Where f asks other series or devices, as `jax.lax.pmean` does, every
+      iteration is refused, because all of them together are one recurrence. Single steps are
+      iterated on where anything is asked for: a `solver`, a `window`, `max_steps`, a `guess`, a
+      `trace`, `UnrolledAdjoint`.
     - `max_steps`: bound on the iterations of a window. `None` is the length of the window,
       which is always enough for the undamped solvers, and ten times that for the damped ones.
       In chunks it is the number of chunks, which is always enough; one sweep is always made.
@@ -144,13 +147,13 @@ class Options(eqx.Module):
 
     solver: AbstractSolver | None = None
     guess: Any = None
-    window: int | Literal["auto"] | None = "auto"
-    max_steps: int | None = None
+    window: int | Literal["auto"] | None = eqx.field(default="auto", converter=as_count)
+    max_steps: int | None = eqx.field(default=None, converter=as_count)
     adjoint: AbstractAdjoint = ImplicitAdjoint()
     fallback: Sequential | None = None
     trace: Trace | None = None
     reverse: bool = False
-    chunk: int | Literal["auto"] | None = "auto"
+    chunk: int | Literal["auto"] | None = eqx.field(default="auto", converter=as_count)
 
     def __check_init__(self):
         check_options(self)
@@ -230,6 +233,7 @@ def _solve(
     is_padded = valid_length is not None
     solver = solver_of(options, length, recurrence, is_padded)
     adjoint = adjoint_of(options.adjoint, solver, recurrence, flat_s0.size, is_padded)
+    check_asked(recurrence.step, solver, adjoint)
     window = window_length(options.window, solver, length, flat_s0.size, flat_s0.dtype.itemsize)
     max_steps = options.max_steps
     max_steps = solver.default_max_steps(window) if max_steps is None else max_steps

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from ._flat import FlatRecurrence
 from ._modes import check_forward_mode
 from ._types import Inputs, Jacobians
-from ._values import as_scalar, check_count, check_kind, check_number, check_seed
+from ._values import as_count, as_scalar, check_count, check_kind, check_number, check_seed
 from ._varying import axes_of, varying_over
 
 # Columns of the Jacobian that the exact diagonal of an arbitrary `f` computes at a time. More
@@ -109,7 +109,7 @@ class BlockDiagonal(AbstractTransition):
     **Raises:** `ValueError` when it does not, and for a size below 1.
     """
 
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=as_count)
 
     def __check_init__(self):
         check_count("size", self.size, 1, "the number of parts of a state, 2 for an LSTM")
@@ -150,7 +150,7 @@ class StochasticDiagonal(AbstractTransition):
     **Raises:** `ValueError` for fewer probes than 1.
     """
 
-    num_probes: int = eqx.field(static=True, default=1)
+    num_probes: int = eqx.field(static=True, default=1, converter=as_count)
     seed: Any = 0
 
     def __check_init__(self):

@@ -40,8 +40,16 @@ def as_scalar(name: str, value: Any, dtype: Any) -> Array:
     return jnp.asarray(value, dtype)
 
 
+def as_count(value: Any) -> Any:
+    """An integer of NumPy, as a number that was computed may be, as one of Python; all else as is.
+
+    JAX would take one of NumPy for an array.
+    """
+    return int(value) if isinstance(value, np.integer) else value
+
+
 def check_count(name: str, value: Any, least: int, otherwise: str) -> None:
-    """Refuse what is no Python integer, or too small a one."""
+    """Refuse what is no integer of Python, see `as_count`, or too small a one."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(
             f"`{name}` is {value!r}; it must be a Python integer, because it is part of the "

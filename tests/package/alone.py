@@ -231,6 +231,23 @@ except NotImplementedError as error:
 else:
     raise AssertionError("no error")
 
+
+# Devices that ask each other take their steps in turn: no iteration is to wait for another device.
+def coupled(w, s, x):
+    return jnp.tanh(w @ s + jax.lax.pmean(s, "batch") + x)
+
+
+of_scan = jax.value_and_grad(partial(total, sharded(partial(by_lax, coupled), True)))(*SERIES)
+for solver in (None, Sequential()):
+    ours = sharded(partial(by_scan, coupled, solver), True)
+    same(jax.jit(jax.value_and_grad(partial(total, ours)))(*SERIES), of_scan)
+try:
+    jax.jit(sharded(partial(by_scan, coupled, QuasiDEER()), True))(*SERIES)
+except TypeError as error:
+    assert "`f` asks other series or devices, along 'batch'" in str(error), error
+else:
+    raise AssertionError("no error")
+
 # What does not work there says so, and the sentence names what does.
 unrolled = sharded(
     lambda w, s0, xs: solve(partial(plain, w), s0, xs, adjoint=UnrolledAdjoint()).value, True

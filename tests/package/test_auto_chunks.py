@@ -179,21 +179,6 @@ def test_what_is_asked_for_is_done(asked):
     assert chosen(options, LENGTH) == options.method
 
 
-def test_series_that_meet_in_a_collective_are_no_chunks():
-    def mean(s, x):
-        return 0.5 * jax.lax.pmean(s, "series") + x
-
-    xs = jax.random.normal(jax.random.key(0), (2, LENGTH, 1))
-
-    def all_series(solved):
-        return jax.vmap(lambda xs: solved(mean, jnp.zeros(1), xs), axis_name="series")(xs)
-
-    found = all_series(lambda *args: solve(*args).value)
-    assert largest_difference(found, all_series(reference)) < 1e-12
-    with pytest.raises(TypeError, match="`f` asks other series or devices, along 'series'"):
-        all_series(lambda *args: solve(*args, chunk=20).value)
-
-
 def test_a_batch_of_unknown_size_is_exported():
     size = jax.export.symbolic_shape("b")[0]
 
