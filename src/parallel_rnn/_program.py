@@ -11,6 +11,8 @@ from jax.sharding import AxisType
 
 # Operations that take a part of an array, or say of which shape it is.
 CUTS = {"dynamic_slice", "reshape", "slice", "split", "squeeze"}
+# Operations with the name of an axis that ask nobody along it.
+ASK_NOBODY = {"axis_index", "pvary"}
 
 
 class Program(eqx.Module):
@@ -46,27 +48,18 @@ class Program(eqx.Module):
         return bool(self.program.effects)
 
     def axes_asked(self) -> set[Any]:
-        """The names of the axes along which it asks other series or devices, as `pmean` does.
-
-        `axis_index` asks nobody.
-        """
-        kind = "NamedAxisEffect"  # which JAX does not export
-        return {
-            effect.name
-            for equation in equations_of(self.program)
-            if equation.primitive.name != "axis_index" and not list(_programs_in(equation))
-            for effect in equation.effects
-            if type(effect).__name__ == kind
-        }
+        """The names of the axes along which it asks other series or devices, as `pmean` does."""
+        return _axes_asked(self.program)
 
     def acts(self) -> bool:
-        """Whether it has effects, or asks the host for numbers.
+        """Whether it has effects, or asks the host, other series or devices for numbers.
 
         The host may look at what it is asked, as the checks of Equinox do, so it is not to be asked
         of states that no step leads to.
         """
-        equations = equations_of(self.program)
-        return self.has_effects() or any("callback" in e.primitive.name for e in equations)
+        if self.has_effects() or self.axes_asked():
+            return True
+        return any("callback" in e.primitive.name for e in equations_of(self.program))
 
     def has_custom_vjp(self) -> bool:
         """Whether any of it has reverse derivatives only, as a `jax.custom_vjp` has."""
@@ -189,6 +182,21 @@ def _programs_in(equation: Any) -> Iterator[Any]:
             yield inner.jaxpr
         elif hasattr(inner, "eqns"):
             yield inner
+
+
+def _axes_asked(program: Any) -> set[Any]:
+    """See `Program.axes_asked`. Not all of these operations have an effect, as JAX calls it."""
+    asked = set()
+    for equation in program.eqns:
+        inner = [_axes_asked(called) for called in _programs_in(equation)]
+        if inner:
+            # Axes that a `jax.shard_map` makes are its own.
+            own = [equation.params.get(name, ()) for name in ("manual_axes", "newly_manual_axes")]
+            asked |= set().union(*inner) - set().union(*own)
+        elif equation.primitive.name not in ASK_NOBODY:
+            names = [equation.params.get(name, ()) for name in ("axes", "axis_name")]
+            asked |= {name for name in jax.tree.leaves(names) if not isinstance(name, int)}
+    return asked
 
 
 def _opened(

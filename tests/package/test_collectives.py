@@ -119,6 +119,22 @@ def test_what_an_iteration_would_call_right():
         run(partial(by_solve, solver=Jacobi()))
 
 
+def swapped(s):
+    return jax.lax.ppermute(s, "series", [(0, 1), (1, 2), (2, 0)])
+
+
+def shuffled(s):
+    return jax.lax.pshuffle(s, "series", [2, 0, 1])
+
+
+def gathered(s):
+    return jnp.sum(jax.lax.all_gather(s, "series"), axis=0)
+
+
+def scattered(s):
+    return jax.lax.psum_scatter(jnp.stack([s] * 3), "series")
+
+
 def within_jit(s):
     return jax.jit(lambda s: jax.lax.pmax(s, "series"))(s)
 
@@ -135,15 +151,39 @@ def within_a_derivative(s):
     return jax.grad(lambda s: jnp.sum(jax.lax.all_gather(s, "series") ** 2))(s)
 
 
-@pytest.mark.parametrize(
-    "asking", [within_jit, within_a_branch, within_a_loop, within_a_derivative]
-)
-def test_wherever_f_asks_it_is_seen(asking):
-    def solved(xs):
-        return solve(lambda s, x: 0.1 * asking(s) + x, jnp.zeros(1), xs, QuasiDEER()).value
+ASKING = [swapped, shuffled, gathered, scattered]
+ASKING += [within_jit, within_a_branch, within_a_loop, within_a_derivative]
 
+
+@pytest.mark.parametrize("asking", ASKING)
+def test_however_f_asks_it_is_seen(asking):
+    """By default too, which would take chunks else."""
+
+    def run(solved):
+        def f(s, x):
+            return jnp.tanh(0.5 * s + 0.1 * asking(s) + x)
+
+        return jax.vmap(partial(solved, f, jnp.zeros(1)), axis_name="series")(inputs())
+
+    assert largest_difference(run(partial(by_solve, solver=None)), run(reference)) < 1e-12
     with pytest.raises(TypeError, match=REFUSED):
-        jax.vmap(solved, axis_name="series")(inputs())
+        run(partial(by_solve, solver=QuasiDEER()))
+
+
+@pytest.mark.parametrize("solver", [None, QuasiDEER()])
+def test_an_axis_that_f_makes_is_its_own(solver):
+    """So one state that holds those of all devices can be iterated on."""
+    mesh = jax.make_mesh((1,), ("series",), axis_types=(jax.sharding.AxisType.Auto,))
+    series = jax.sharding.PartitionSpec("series")
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=series, out_specs=series)
+    def f(s, x):
+        same = jax.lax.ppermute(s, "series", [(0, 0)])
+        return jnp.tanh(0.5 * s + 0.3 * jax.lax.pmean(same, "series") + x)
+
+    xs = inputs()[0]
+    found = solve(f, jnp.zeros(1), xs, solver).value
+    assert largest_difference(found, reference(f, jnp.zeros(1), xs)) < 1e-12
 
 
 @pytest.mark.parametrize("solver", [None, QuasiDEER()])
