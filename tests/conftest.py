@@ -29,7 +29,7 @@ INSIDE = [
     "_iterate",
     "_kalman",
 ]
-INSIDE += ["_matrices", "_methods", "_program", "_forgetting", "_linearised"]
+INSIDE += ["_matrices", "_methods", "_pieces", "_program", "_forgetting", "_linearised"]
 INSIDE += ["_linear_scan", "_rounding", "_solution", "_solver", "_transition", "_window", "cells"]
 install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")
 

@@ -36,7 +36,8 @@ class Evidence(eqx.Module):
     - `previous`, `states`, `values`: s_{t-1}, s_t and f(s_{t-1}, x_t) for all t.
     - `counts`: false for steps whose residual does not count: padding, and steps that are known.
     - `step`: the number of this iteration; `last`: whether there can be no other.
-    - `evaluate`: f at all steps, from other states (T, D) before them.
+    - `change`: how much f changes at all steps, from moved states (T, D) before them. Where f has
+      kinks or jumps it stays on the piece that it is on, see `_pieces.py`.
     """
 
     previous: Float[Array, "T D"]
@@ -45,7 +46,7 @@ class Evidence(eqx.Module):
     counts: Bool[Array, " T"]
     step: Int[Array, ""]
     last: Bool[Array, ""]
-    evaluate: Callable[[Array], Array]
+    change: Callable[[Array], Array]
 
 
 class Verdict(eqx.Module):

@@ -31,7 +31,7 @@ class FlatRecurrence(eqx.Module):
 
     step: Program
     project: Callable[[Any], Any]
-    projected_step: Callable[[Array, Any], Array]
+    projected_step: Program
     shaped_step: Program
     unravel: Callable[[Array], State] = eqx.field(static=True)
     value_and_diag: Callable[[Array, Any], tuple[Array, Array]] | None

@@ -68,11 +68,14 @@ class Problem(eqx.Module):
 
     - `linearise`: previous states (T, D), the number of the iteration -> values f(s_{t-1}, x_t)
       (T, D) and transitions A.
+    - `change_on_piece`: previous states, moved ones (T, D) -> how much f changes on the piece that
+      it is on. `None` where f has one piece, so that its values tell it.
     - `s0`, `guess`: the state before the first step, and the states to start from.
     - `counts`: see `Evidence`.
     """
 
     linearise: Callable[[Array, Array], tuple[Array, Array]]
+    change_on_piece: Callable[[Array, Array], Array] | None
     s0: Float[Array, " D"]
     guess: Float[Array, "T D"]
     counts: Bool[Array, " T"]
@@ -146,12 +149,20 @@ def _evidence(
     exhausted: Bool[Array, ""],
 ) -> Evidence:
     """What the acceptance may look at. No derivative goes through its verdict."""
+
+    def change(moved: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        if problem.change_on_piece is None:
+            found = problem.linearise(moved, now.num_steps)[0] - values
+        else:
+            found = problem.change_on_piece(previous, moved)
+        return jax.lax.stop_gradient(found)
+
     return Evidence(
         *jax.lax.stop_gradient((previous, now.states, values)),
         problem.counts,
         now.num_steps,
         exhausted,
-        lambda s: jax.lax.stop_gradient(problem.linearise(s, now.num_steps)[0]),
+        change,
     )
 
 

@@ -145,7 +145,7 @@ def _cuts(program: Any, arrays: set[Any]) -> bool:
 
 
 def _is_one_of(arrays: set[Any], atom: Any) -> bool:
-    return _is_variable(atom) and atom in arrays
+    return is_variable(atom) and atom in arrays
 
 
 def _cut_before(program: Any, constants: Sequence[Any]) -> Callable:
@@ -157,9 +157,9 @@ def _cut_before(program: Any, constants: Sequence[Any]) -> Callable:
     values = dict(zip(program.constvars, constants, strict=True))
     rest = []
     for equation in program.eqns:
-        operands = filter(_is_variable, equation.invars)
+        operands = filter(is_variable, equation.invars)
         if equation.primitive.name in CUTS and all(atom in values for atom in operands):
-            found = _evaluated(program, equation, values)
+            found = evaluated(program, equation, values)
             values |= zip(equation.outvars, found, strict=True)
         else:
             rest.append(equation)
@@ -221,7 +221,7 @@ def _opened(
                 inner = equation.params["jaxpr"]
                 found = _opened(inner.jaxpr, inner.consts, replaced)(*operands)
             else:
-                found = replaced(equation, *operands) or _evaluated(program, equation, values)
+                found = replaced(equation, *operands) or evaluated(program, equation, values)
             values |= zip(equation.outvars, found, strict=True)
         return [_value(atom, values) for atom in program.outvars]
 
@@ -250,9 +250,9 @@ def _value(atom: Any, values: dict[Any, Any]) -> Any:
     return atom.val if isinstance(atom, Literal) else values.get(atom)
 
 
-def _evaluated(program: Any, equation: Any, values: dict[Any, Any]) -> list[Any]:
+def evaluated(program: Any, equation: Any, values: dict[Any, Any]) -> list[Any]:
     """What one equation of a program computes."""
-    used = list(filter(_is_variable, equation.invars))
+    used = list(filter(is_variable, equation.invars))
     parts: Any = dict(constvars=[], invars=used, outvars=equation.outvars, eqns=[equation])
     return eval_jaxpr(program.replace(**parts), [], *(values[atom] for atom in used))
 
@@ -271,7 +271,7 @@ def _completed(
         if value is not None and _value(atom, values) is None:
             values[atom] = value
     outputs = [atom for atom, own in zip(program.outvars, wanted, strict=True) if own]
-    atoms = set(filter(_is_variable, outputs))
+    atoms = set(filter(is_variable, outputs))
     for equation in _needed(program, values, atoms):
         found = [_value(atom, values) for atom in equation.outvars]
         if equation.primitive.name == "jit":
@@ -280,7 +280,7 @@ def _completed(
             inside = [atom in atoms for atom in equation.outvars]
             found = _completed(inner.jaxpr, inner.consts, operands, found, inside)
         else:
-            found = _evaluated(program, equation, values)
+            found = evaluated(program, equation, values)
         for atom, value in zip(equation.outvars, found, strict=True):
             values.setdefault(atom, value)
     return [_value(atom, values) for atom in program.outvars]
@@ -292,11 +292,11 @@ def _needed(program: Any, values: dict[Any, Any], atoms: set[Any]) -> list[Any]:
     for equation in reversed(program.eqns):
         if any(atom in atoms and atom not in values for atom in equation.outvars):
             needed.append(equation)
-            atoms |= {atom for atom in equation.invars if _is_variable(atom)}
+            atoms |= {atom for atom in equation.invars if is_variable(atom)}
     return needed[::-1]
 
 
-def _is_variable(atom: Any) -> bool:
+def is_variable(atom: Any) -> bool:
     return not isinstance(atom, Literal)
 
 

@@ -5,7 +5,8 @@ up in one direction. With y the states, r_t = f(y_{t-1}, x_t) - y_t is the resid
 
 Only f knows what rounding does to a step: a small state may be the difference of large numbers.
 So it is measured, by two more evaluations with every entry of the state before moved by δ = k eps
-of itself, up or down at random. With f = g + noise, g smooth, and k = eps^(-1/3),
+of itself, up or down at random. With f = g + noise, g smooth, as it is on the piece of f that the
+state lies on (`_pieces.py`), and k = eps^(-1/3),
 
     f(y + δ) - 2 f(y) + f(y - δ) = noise + g'' δ²     where δ² = eps^(1/3) eps y² is below rounding,
     (f(y + δ) - f(y - δ)) / 2k   = eps g' y           what a rounding of y does to the step.
@@ -46,7 +47,7 @@ SLACK = 2
 RESET = 1 / 16
 # The scale is measured once no residual is larger than so many times the rounding of the largest
 # entries of the states that it joins, and no scale counts as larger than that: f may take small
-# differences of large numbers, but where it jumps within δ the jump is no rounding.
+# differences of large numbers, but a jump that nobody sees in it is no rounding.
 NEAR = 256
 # Chunks of steps are joined where they fit within so many roundings. By less, orbits of 256 numbers
 # seldom come together: what rounding does to each of them keeps them apart.
@@ -182,8 +183,8 @@ class Rounding(AbstractAcceptance):
         return jnp.where(residuals == 0, 0, residuals / scale)
 
     def fit(self, evidence, errors):
-        # Where f jumps within δ its scale is the largest there is: what is off by more is no
-        # rounding, however f jumps.
+        # Beside a jump that nobody sees in f its scale is the largest there is: what is off by more
+        # is no rounding.
         off = worst(jnp.abs(self._residuals(evidence)), axis=1)
         near = off <= NEAR * self.floor_eps * self._size(evidence).astype(off.dtype)
         few = worst(jnp.abs(errors), axis=1) <= JOINED
@@ -219,13 +220,12 @@ class Rounding(AbstractAcceptance):
 
     def _scale(self, evidence: Evidence) -> Float[Array, "T D"]:
         """What rounding does to each step."""
-        states, previous, values = evidence.states, evidence.previous, evidence.values
+        states, previous = evidence.states, evidence.previous
         k = 2.0 ** round(-math.log2(self.eps) / 3)
         move = k * self.eps * _signs(previous.shape[0], previous.shape[1], previous.dtype)
         # One after the other: both under `vmap` take a CPU four times as long.
         higher, lower = jax.lax.optimization_barrier((previous * (1 + move), previous * (1 - move)))
-        up = evidence.evaluate(higher) - values
-        down = evidence.evaluate(lower) - values
+        up, down = evidence.change(higher), evidence.change(lower)
         moved = finite_or_zero(jnp.abs(up - down) / (2 * k * self.eps))
         left = jnp.maximum(moved, jnp.abs(states))
         rounding = jnp.maximum(finite_or_zero(jnp.abs(up + down)), self.eps * left)

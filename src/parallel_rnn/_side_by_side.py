@@ -18,6 +18,7 @@ from ._iterate import shift
 from ._linear_scan import keep_where, platform
 from ._matrices import structure_of
 from ._methods import AbstractNewton
+from ._pieces import change_on_piece
 from ._program import Program
 from ._solver import Window, count_finite
 from ._types import Jacobians, Parts, State
@@ -210,11 +211,17 @@ class Work(eqx.Module):
         # Nothing comes before the first chunk, which is right.
         counts = self.counts(c) & (jnp.arange(self.num_chunks) > 0)
 
-        def evaluate(previous: Float[Array, "K D"]) -> Float[Array, "K D"]:
-            return self.rows(self.step(c, self.side_by_side(previous), x))
+        recurrence = self.window.recurrence
+        change_of_one = change_on_piece(recurrence.projected_step)
+        previous, values = self.rows(s), self.rows(new)
 
-        rows = (self.rows(s), there, self.rows(new))
-        return new, Evidence(*rows, counts, c + 1, jnp.asarray(True), evaluate)
+        def change(moved: Float[Array, "K D"]) -> Float[Array, "K D"]:
+            if change_of_one is None:
+                return self.rows(self.step(c, self.side_by_side(moved), x)) - values
+            inputs = recurrence.project_all(x, self.num_chunks)
+            return jax.vmap(change_of_one)(previous, moved, inputs)
+
+        return new, Evidence(previous, there, values, counts, c + 1, jnp.asarray(True), change)
 
     def num_finite(self, states: Parts) -> Int[Array, ""]:
         """How many leading steps have a finite state."""

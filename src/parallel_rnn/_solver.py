@@ -20,6 +20,7 @@ from ._finite import all_finite, count_leading
 from ._flat import FlatRecurrence, ravel_states
 from ._iterate import Advance, Iterate, Loop, Point, Problem, iterate
 from ._linear_scan import AbstractLinearScan, check_linear_scan, linear_scan_or_default
+from ._pieces import change_on_piece
 from ._rounding import Rounding
 from ._solution import RESULTS
 from ._transition import AbstractTransition, check_transition
@@ -215,6 +216,8 @@ class AbstractIterative(AbstractSolver):
         def linearise(previous, iteration):
             return self.transition.linearise(window.recurrence, previous, inputs, iteration)
 
+        change = change_on_piece(window.recurrence.projected_step)
+        on_piece = change and (lambda before, moved: jax.vmap(change)(before, moved, inputs))
         zero = jnp.zeros((), int)
         shapes = jax.eval_shape(linearise, window.guess, zero)
         values, A = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -222,7 +225,13 @@ class AbstractIterative(AbstractSolver):
         start = Point(window.guess, values, A, zero, residual)
         advance, memory = self.method(linear_scan, start)
         return iterate(
-            Problem(linearise, window.s0, window.guess, window.counts()),
+            Problem(
+                linearise,
+                on_piece,
+                window.s0,
+                window.guess,
+                window.counts(),
+            ),
             self.acceptance(window),
             advance,
             memory,
