@@ -5,15 +5,17 @@ rounding to integers choose the piece. On two sides of a kink or a jump f differ
 rounding does, however near the states are. So f is computed at a state and at one beside it
 together, and what is chosen at the first holds for both.
 
-Running maxima, pooling, and what JAX cannot look into (callbacks, kernels) choose for each state
-anew.
+Some bends are no choice: that of a norm at 0, or a steep softplus. Those stay, and so do maxima
+over windows and of what is scattered, and what is not looked into (callbacks, kernels).
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import eval_jaxpr
 from jaxtyping import Array, PyTree
 
@@ -60,7 +62,9 @@ def _may_choose(equation: Any) -> bool:
 def _jumps(equation: Any, operands: Sequence[Any]) -> bool:
     """Whether an equation rounds to integers, or makes no number of the numbers among these."""
     decides = any(map(_is_number, operands)) and not any(map(_is_number, equation.outvars))
-    return decides or equation.primitive.name in JUMPS
+    # The sign of a complex number is its direction.
+    is_complex = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.complexfloating)
+    return decides or (equation.primitive.name in JUMPS and not is_complex)
 
 
 def _is_number(atom: Any) -> bool:
@@ -150,6 +154,13 @@ def _largest(equation: Any, operands: Sequence[Pair]) -> list[Pair]:
     return [Pair(largest, beside), Pair(places)]
 
 
+def _angle(equation: Any, angle: Array, y: Pair, x: Pair) -> Array:
+    """The angle of (x, y), without the turn that it may jump by."""
+    beside = jnp.arctan2(y.beside, x.beside)
+    turn = 2 * np.pi
+    return beside - turn * jnp.round((beside - angle) / turn)
+
+
 def _called(equation: Any, operands: Sequence[Pair]) -> list[Pair]:
     """What only calls a program, with its own operands."""
     params = equation.params
@@ -177,9 +188,9 @@ def _scanned(equation: Any, operands: Sequence[Pair]) -> list[Pair]:
     # are the carry and what each turn gives. What turns have has one axis more outside.
     num_own = _num_larger(equation.invars, body.jaxpr.invars)
     num_carry = len(equation.outvars) - _num_larger(equation.outvars, body.jaxpr.outvars)
-    shared = operands[: -(num_own + num_carry)]
-    carry = operands[len(shared) : len(shared) + num_carry]
-    own = list(operands[len(shared) + num_carry :])
+    num_shared = len(operands) - num_own - num_carry
+    shared, carry = operands[:num_shared], operands[num_shared : num_shared + num_carry]
+    own = list(operands[num_shared + num_carry :])
 
     def turn(carry: list[Pair], own: list[Pair]) -> tuple[list[Pair], list[Pair]]:
         found = _everywhere(_on_piece(body.jaxpr, body.consts, [*shared, *carry, *own]))
@@ -202,13 +213,24 @@ def _looped(equation: Any, operands: Sequence[Pair]) -> list[Pair]:
     asked = [operand.value for operand in operands[:num_asked]]
     shared = operands[num_asked : num_asked + num_shared]
 
-    def goes_on(carry: list[Pair]) -> Array:
+    def going(carry: list[Pair]) -> Array:
         return eval_jaxpr(ends.jaxpr, ends.consts, *asked, *(pair.value for pair in carry))[0]
 
     def turn(carry: list[Pair]) -> list[Pair]:
-        return _everywhere(_on_piece(body.jaxpr, body.consts, [*shared, *carry]))
+        new = _everywhere(_on_piece(body.jaxpr, body.consts, [*shared, *carry]))
+        # `vmap` makes one loop of many, each of which ends for itself.
+        keep = partial(_where, going(carry))
+        return jax.tree.map(keep, new, carry)
 
-    return jax.lax.while_loop(goes_on, turn, _everywhere(operands[num_asked + num_shared :]))
+    start = _everywhere(operands[num_asked + num_shared :])
+    return jax.lax.while_loop(lambda carry: jnp.any(going(carry)), turn, start)
+
+
+def _where(flags: Array, new: Array, old: Array) -> Array:
+    """The new numbers where the flags, for the first axes of the arrays, are true."""
+    if flags.ndim == 0:
+        return new
+    return jnp.where(jnp.expand_dims(flags, range(flags.ndim, new.ndim)), new, old)
 
 
 # Operations with jumps that make numbers of numbers.
@@ -217,6 +239,7 @@ JUMPS = {"ceil", "floor", "round", "sign"}
 # at the state, and of its operands.
 CHOICES: dict[str, Callable[..., Array]] = {
     "abs": _absolute,
+    "atan2": _angle,
     "clamp": _chosen,
     "max": _chosen,
     "min": _chosen,

@@ -1,6 +1,7 @@
 """Functions as programs that hold the arrays they refer to."""
 
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import equinox as eqx
@@ -195,7 +196,7 @@ def _axes_asked(program: Any) -> set[Any]:
             asked |= set().union(*inner) - set().union(*own)
         elif equation.primitive.name not in ASK_NOBODY:
             names = [equation.params.get(name, ()) for name in ("axes", "axis_name")]
-            asked |= {name for name in jax.tree.leaves(names) if not isinstance(name, int)}
+            asked |= {name for name in jax.tree.leaves(names) if not isinstance(name, Integral)}
     return asked
 
 

@@ -196,3 +196,23 @@ def test_to_ask_which_series_it_is_asks_no_other(solver):
         return jax.vmap(partial(solved, f, jnp.zeros(1)), axis_name="series")(inputs())
 
     assert largest_difference(run(partial(by_solve, solver=solver)), run(reference)) < 1e-12
+
+
+WITHIN = {
+    "softmax": lambda s: jnp.sum(jax.vmap(lambda a: jax.nn.softmax(s * a))(s), axis=0),
+    "derivative of a maximum": lambda s: jax.jacfwd(lambda s: s.max())(s) * s,
+    "sum": lambda s: jax.vmap(jnp.sum)(s[:, None] * s[None]),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_an_axis_of_an_array_is_nobody(name):
+    """`vmap` within f names it by an integer of NumPy."""
+
+    def f(s, x):
+        return jnp.tanh(0.2 * WITHIN[name](s) + x)
+
+    xs = inputs()[0]
+    s0 = jnp.asarray([0.1, 0.2, 0.4])
+    found = solve(f, s0, xs, Jacobi()).value
+    assert largest_difference(found, reference(f, s0, xs)) < 1e-12

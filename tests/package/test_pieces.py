@@ -44,6 +44,19 @@ def in_while(s):
     return jax.lax.while_loop(lambda carry: carry[0] < jnp.sum(carry[1]), turn, (0.0, s))[1]
 
 
+def in_loops(s):
+    """Of each number a loop that ends for itself."""
+
+    def last(a):
+        return jax.lax.while_loop(lambda a: a < 5, lambda a: a + jnp.floor(a) + 1, a)
+
+    return jax.vmap(last)(s)
+
+
+def in_turns_alone(s):
+    return jax.lax.scan(lambda _, __: (None, jnp.floor(s) + s), None, None, length=3)[1][0]
+
+
 # A state at which they have a kink or a jump: all of these lie at one.
 KINKED = {
     "floor": lambda s: jnp.floor(s) + s,
@@ -75,6 +88,9 @@ KINKED = {
     "cond": in_branch,
     "scan": in_scan,
     "while": in_while,
+    "while under vmap": in_loops,
+    "scan of nothing": in_turns_alone,
+    "angle": lambda s: jnp.arctan2(s - 1, -s),
 }
 SMOOTH = {
     "tanh": jnp.tanh,
