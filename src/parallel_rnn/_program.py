@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 from jax.core import eval_jaxpr
 from jax.extend.core import Literal
+from jax.interpreters import partial_eval
 from jax.sharding import AxisType
 
 # Operations that take a part of an array, or say of which shape it is.
@@ -119,7 +120,11 @@ def closed(fn: Callable, *examples: Any) -> Program:
             leaves = jax.tree.leaves(examples)
             program = jax.make_jaxpr(_opened(program.jaxpr, program.consts))(*leaves)
             program = jax.make_jaxpr(_cut_before(program.jaxpr, program.consts))(*leaves)
-    return Program(_without_constants(program.jaxpr), program.consts, jax.tree.structure(shapes))
+    bare = _without_constants(program.jaxpr)
+    # Without what nobody needs, such as the outputs of the body of a scan where its states are
+    # asked for: what a program holds tells how it rounds, and whom it asks.
+    bare, _ = partial_eval.dce_jaxpr(bare, [True] * len(bare.outvars), instantiate=True)
+    return Program(bare, program.consts, jax.tree.structure(shapes))
 
 
 def _without_constants(program: Any) -> Any:

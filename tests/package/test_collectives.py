@@ -216,3 +216,18 @@ def test_an_axis_of_an_array_is_nobody(name):
     s0 = jnp.asarray([0.1, 0.2, 0.4])
     found = solve(f, s0, xs, Jacobi()).value
     assert largest_difference(found, reference(f, s0, xs)) < 1e-12
+
+
+@pytest.mark.parametrize("solver", [None, QuasiDEER()])
+def test_outputs_of_a_scan_may_ask(solver):
+    """The states do not, so each series is a recurrence of its own."""
+
+    def body(s, x):
+        s = jnp.tanh(0.7 * s + x)
+        return s, jax.lax.pmean(s, "series")
+
+    def of_all(run):
+        return jax.vmap(lambda xs: run(body, jnp.zeros(1), xs)[1], axis_name="series")(inputs())
+
+    found, wanted = of_all(partial(scan, solver=solver)), of_all(jax.lax.scan)
+    assert largest_difference(found, wanted) < 1e-12

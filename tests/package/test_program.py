@@ -63,3 +63,17 @@ def test_gradients_reach_weights_that_were_cut(name):
         )
     )
     assert largest_difference(found, wanted) < 1e-13
+
+
+def test_what_nobody_needs_is_no_part_of_a_program():
+    """A coarser type in the output of the body of a scan does not tell how its states round."""
+
+    def state(s):
+        new = jnp.tanh(s)
+        jax.debug.callback(lambda s: None, s)
+        return new, new.astype(jnp.bfloat16)
+
+    program = closed(lambda s: jax.jit(state)(s)[0], jnp.ones(3))
+    names = [equation.primitive.name for equation in equations_of(program.program)]
+    assert "convert_element_type" not in names
+    assert program.has_effects()
