@@ -61,14 +61,13 @@ def _may_choose(equation: Any) -> bool:
 
 def _jumps(equation: Any, operands: Sequence[Any]) -> bool:
     """Whether an equation rounds to integers, or makes no number of the numbers among these."""
-    decides = any(map(_is_number, operands)) and not any(map(_is_number, equation.outvars))
-    # The sign of a complex number is its direction.
-    is_complex = jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.complexfloating)
-    return decides or (equation.primitive.name in JUMPS and not is_complex)
+    if equation.primitive.name in JUMPS:
+        return _is_number(equation.outvars[0], jnp.floating)  # of a complex sign: it is a direction
+    return any(map(_is_number, operands)) and not any(map(_is_number, equation.outvars))
 
 
-def _is_number(atom: Any) -> bool:
-    return hasattr(atom.aval, "dtype") and jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+def _is_number(atom: Any, kind: Any = jnp.inexact) -> bool:
+    return hasattr(atom.aval, "dtype") and jnp.issubdtype(atom.aval.dtype, kind)
 
 
 def _on_piece(program: Any, constants: Sequence[Any], inputs: Sequence[Pair]) -> list[Pair]:

@@ -225,13 +225,7 @@ class AbstractIterative(AbstractSolver):
         start = Point(window.guess, values, A, zero, residual)
         advance, memory = self.method(linear_scan, start)
         return iterate(
-            Problem(
-                linearise,
-                on_piece,
-                window.s0,
-                window.guess,
-                window.counts(),
-            ),
+            Problem(linearise, on_piece, window.s0, window.guess, window.counts()),
             self.acceptance(window),
             advance,
             memory,
