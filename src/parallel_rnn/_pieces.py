@@ -250,11 +250,11 @@ CHOICES: dict[str, Callable[..., Array]] = {
 ORDERS: dict[str, Callable[..., list[Pair]]] = {"sort": _sorted, "top_k": _largest}
 # The same of what runs programs.
 PROGRAMS: dict[str, Callable[..., list[Pair]]] = {
-    "checkpoint": _called,
-    "closed_call": _called,
+    "closed_call": _called,  # the name of `eval_jaxpr` in JAX 0.10
     "cond": _branched,
     "custom_jvp_call": _called,
     "custom_vjp_call": _called,
+    "eval_jaxpr": _called,
     "jit": _called,
     "remat2": _called,
     "scan": _scanned,
