@@ -48,7 +48,7 @@ from parallel_rnn import (
     ScaleELK,
     SequentialScan,
 )
-from parallel_rnn._kalman import filter_changes
+from parallel_rnn._linear.kalman import filter_changes
 
 EXPERIMENT = "damping"
 # The states of the classifier are between -1 and 1, and close to each other.
@@ -238,7 +238,7 @@ def sweep(settings: Settings, found: dict[str, System], cells: Cells) -> pd.Data
 
 # In the filter's effective transition a change is first moved by A_t and then damped by what the
 # observation leaves of it, I - K_t. With covariances G_t that are scaled as in
-# `parallel_rnn._kalman` and the same λ for all numbers of a state, this is I - G_t.
+# `parallel_rnn._linear.kalman` and the same λ for all numbers of a state, this is I - G_t.
 @eqx.filter_jit
 def effective_transitions(A: Array, damping: Array) -> Array:
     """(I - K_t) A_t for dense A_t (T, D, D), or for diagonal ones (T, D)."""

@@ -127,7 +127,7 @@ def test_sources_of_an_experiment_follow_its_imports():
         "experiments/harness/records.py",
         "experiments/harness/timing.py",
         "src/parallel_rnn/__init__.py",
-        "src/parallel_rnn/_solve.py",
+        "src/parallel_rnn/_calls/solve.py",
         "src/parallel_rnn/cells/__init__.py",
         "src/parallel_rnn/cells/_gru.py",
     } <= set(found)

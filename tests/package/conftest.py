@@ -8,7 +8,7 @@ reference, than in a solver, which evaluates many steps at once.
 import jax
 import pytest
 
-from parallel_rnn._auto_chunks import SHORTEST_CHUNK
+from parallel_rnn._automatic.auto_chunks import SHORTEST_CHUNK
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,6 @@ def promoting(strict_jax):
 def chunks_of_short_sequences():
     """`chunk="auto"` tries chunks of any f, from a length on that tests can afford."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("parallel_rnn._worth.SHORTEST", 2 * SHORTEST_CHUNK)
-        patch.setattr("parallel_rnn._auto_chunks.chunks_pay", lambda recurrence: True)
+        patch.setattr("parallel_rnn._automatic.worth.SHORTEST", 2 * SHORTEST_CHUNK)
+        patch.setattr("parallel_rnn._automatic.auto_chunks.chunks_pay", lambda recurrence: True)
         yield

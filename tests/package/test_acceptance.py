@@ -25,9 +25,9 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
-from parallel_rnn._damping import PATIENCE, Finishing, FixedDamping
 from parallel_rnn._finite import count_leading, worst
-from parallel_rnn._iterate import Point
+from parallel_rnn._solvers.damping import PATIENCE, Finishing, FixedDamping
+from parallel_rnn._solvers.iterate import Point
 
 from recurrences import assert_same_solution, gru, largest_difference, reference
 

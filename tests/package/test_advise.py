@@ -15,12 +15,12 @@ from parallel_rnn import (
     QuasiDEER,
     Sequential,
     Solution,
-    _advise,
-    _pilot,
-    _window,
     advise,
     solve,
 )
+from parallel_rnn._advise import advise as search
+from parallel_rnn._advise import pilot
+from parallel_rnn._solvers.window import SHORTEST_WINDOW
 from parallel_rnn.cells import LSTMCell
 
 from recurrences import gru, largest_difference, pair, reference
@@ -39,19 +39,19 @@ def clock(monkeypatch):
         per_window = result.stats["num_steps"] / result.stats["num_windows"]
         return (1e-3 if per_window == 0 else 1e-4 * per_window.item()), result
 
-    monkeypatch.setattr(_pilot, "timed", timed)
+    monkeypatch.setattr(pilot, "timed", timed)
 
 
 @pytest.fixture
 def two_methods(monkeypatch):
     """Fewer methods, so that fewer programs are compiled."""
-    monkeypatch.setattr(_advise, "_likely", lambda pilot, transition: [QuasiDEER(), DEER()])
-    monkeypatch.setattr(_advise, "_others", lambda pilot, transition: [ELK(1e-3)])
+    monkeypatch.setattr(search, "_likely", lambda pilot, transition: [QuasiDEER(), DEER()])
+    monkeypatch.setattr(search, "_others", lambda pilot, transition: [ELK(1e-3)])
 
 
 def exponent(f, s0, xs, length=None):
     length = len(xs) if length is None else length
-    return _pilot.take_pilot(f, s0, xs, length, 4096, share=10.0).lyapunov_exponent()
+    return pilot.take_pilot(f, s0, xs, length, 4096, share=10.0).lyapunov_exponent()
 
 
 def strong_tanh(size, length):
@@ -173,7 +173,7 @@ def test_too_little_time_stays_sequential():
 
 
 def test_expensive_iterations_are_not_tried(monkeypatch):
-    monkeypatch.setattr(_pilot, "timed", lambda call: (1.0, call()))
+    monkeypatch.setattr(pilot, "timed", lambda call: (1.0, call()))
     advice = advise(lambda s, x: 0.5 * s + x, jnp.zeros(1), jnp.ones((20, 1)), seconds=20)
     assert isinstance(advice.solver, Sequential)
     assert {c.note for c in advice.candidates} == {"not tried, an iteration takes 1 s"}
@@ -196,8 +196,8 @@ def test_a_cell_with_blocks_is_tried_with_them():
 
 @pytest.mark.parametrize("fits", [False, True])
 def test_a_wide_state_without_closed_form_is_tried_with_probes(monkeypatch, fits):
-    needed = _window.SHORTEST_WINDOW * DEER().numbers_per_step(100) * 8
-    monkeypatch.setattr(_pilot, "window_bytes", lambda: needed if fits else needed - 1)
+    needed = SHORTEST_WINDOW * DEER().numbers_per_step(100) * 8
+    monkeypatch.setattr(pilot, "window_bytes", lambda: needed if fits else needed - 1)
     advice = advise(lambda s, x: 0.5 * s, jnp.zeros(100), jnp.ones((10, 100)), seconds=NO_TIME)
     assert "QuasiDEER(transition=StochasticDiagonal())" in str(advice)
     assert any(isinstance(candidate.solver, DEER) for candidate in advice.candidates) == fits

@@ -17,7 +17,7 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
-from parallel_rnn._auto_chunks import (
+from parallel_rnn._automatic.auto_chunks import (
     NUM_CHUNKS,
     SHORTEST_CHUNK,
     WIDE_IN_CHUNKS,
@@ -26,11 +26,11 @@ from parallel_rnn._auto_chunks import (
     num_chunks_of,
     solver_of,
 )
-from parallel_rnn._flat import flatten_recurrence
-from parallel_rnn._forgetting import MET, steps_to_forget
-from parallel_rnn._solve import Options, one_input
-from parallel_rnn._solver import Window
-from parallel_rnn._worth import SHORTEST
+from parallel_rnn._automatic.worth import SHORTEST
+from parallel_rnn._calls.solve import Options, one_input
+from parallel_rnn._chunks.forgetting import MET, steps_to_forget
+from parallel_rnn._recurrence.flat import flatten_recurrence
+from parallel_rnn._solvers.solver import Window
 from parallel_rnn.cells import LSTMCell
 
 from recurrences import gru, largest_difference, reference, temporary_bytes
@@ -205,7 +205,7 @@ def test_short_sequences_take_steps_in_turn(monkeypatch):
     assert solution.stats["num_steps"] == 0
     assert solution.ending == ENDINGS.sequential
     assert largest_difference(solution.value, reference(cell, s0, xs)) < 1e-14
-    monkeypatch.setattr("parallel_rnn._worth.SHORTEST", SHORTEST)
+    monkeypatch.setattr("parallel_rnn._automatic.worth.SHORTEST", SHORTEST)
     assert isinstance(chosen(Options(), SHORTEST), ChunkedIfForgetful)
     assert isinstance(chosen(Options(), SHORTEST - 1), Sequential)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from parallel_rnn import QuasiDEER, QuasiELK, Sequential, SolveError, solve, solve_batch
-from parallel_rnn._worth import MANY
+from parallel_rnn._automatic.worth import MANY
 from parallel_rnn.cells import GRUCell
 
 from recurrences import gru, largest_difference, reference

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from parallel_rnn import ImplicitAdjoint, IteratedAdjoint, Sequential, solve
-from parallel_rnn._blocks import STRETCHES, in_blocks
+from parallel_rnn._gradients.blocks import STRETCHES, in_blocks
 from parallel_rnn.cells import LSTMCell
 
 from recurrences import gru, largest_difference, reference, temporary_bytes
@@ -18,7 +18,7 @@ ADJOINTS = [ImplicitAdjoint(), IteratedAdjoint(chunk=20)]
 
 @pytest.fixture
 def blocks_of_one_step_of_each_stretch(monkeypatch):
-    monkeypatch.setattr("parallel_rnn._blocks.BLOCK_NUMBERS", {"cpu": 1, "gpu": 1})
+    monkeypatch.setattr("parallel_rnn._gradients.blocks.BLOCK_NUMBERS", {"cpu": 1, "gpu": 1})
 
 
 @pytest.mark.usefixtures("blocks_of_one_step_of_each_stretch")

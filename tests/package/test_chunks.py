@@ -21,7 +21,7 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
-from parallel_rnn._program import closed
+from parallel_rnn._programs.program import closed
 from parallel_rnn.cells import LEMCell, SLSTMCell
 
 from recurrences import (
@@ -308,7 +308,7 @@ def test_series_of_a_batch_that_take_different_sweeps(axes):
 
 def test_a_gpu_needs_no_memory_but_that_of_the_states(monkeypatch):
     """Inputs and states stay where they are, and loops over a batch copy neither."""
-    monkeypatch.setattr("parallel_rnn._side_by_side.platform", lambda: "gpu")
+    monkeypatch.setattr("parallel_rnn._chunks.side_by_side.platform", lambda: "gpu")
     cell, s0, xs = gru(16, 5000, "float32")
     batch = jnp.stack([xs] * 4)
     solved = jax.vmap(lambda xs: solve(cell, s0, xs, chunk=50, throw=False).value)

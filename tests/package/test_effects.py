@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from parallel_rnn import Sequential, scan, solve
-from parallel_rnn._worth import HIDDEN_IN_PART
+from parallel_rnn._automatic.worth import HIDDEN_IN_PART
 
 from recurrences import largest_difference, reference
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from parallel_rnn._kalman import filter_changes, smooth, smoother_changes
-from parallel_rnn._matrices import BLOCKS, DENSE, LARGEST_WRITTEN_OUT, structure_of
+from parallel_rnn._linear.kalman import filter_changes, smooth, smoother_changes
+from parallel_rnn._linear.matrices import BLOCKS, DENSE, LARGEST_WRITTEN_OUT, structure_of
 
 from recurrences import BACKENDS
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from parallel_rnn import DEER, RESULTS, Jacobi, QuasiDEER, solve
-from parallel_rnn._pieces import change_on_piece
-from parallel_rnn._program import closed
+from parallel_rnn._programs.pieces import change_on_piece
+from parallel_rnn._programs.program import closed
 
 from recurrences import largest_difference, reference
 

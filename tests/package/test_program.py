@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from parallel_rnn import DEER, Sequential, solve
-from parallel_rnn._program import CUTS, closed, equations_of
+from parallel_rnn._programs.program import CUTS, closed, equations_of
 
 from recurrences import largest_difference, reference
 

@@ -21,7 +21,7 @@ from parallel_rnn import (
     solve,
     solve_batch,
 )
-from parallel_rnn._auto_chunks import (
+from parallel_rnn._automatic.auto_chunks import (
     CHUNK_ON_GPU,
     LONGEST_CHUNK_ON_GPU,
     SWEEPS,
@@ -29,10 +29,10 @@ from parallel_rnn._auto_chunks import (
     chunk_on_gpu,
     solver_of,
 )
-from parallel_rnn._flat import flatten_recurrence
-from parallel_rnn._solve import Options, one_input
-from parallel_rnn._window import WINDOW_BYTES
-from parallel_rnn._worth import SHORTEST_ON_GPU
+from parallel_rnn._automatic.worth import SHORTEST_ON_GPU
+from parallel_rnn._calls.solve import Options, one_input
+from parallel_rnn._recurrence.flat import flatten_recurrence
+from parallel_rnn._solvers.window import WINDOW_BYTES
 from parallel_rnn.cells import LSTMCell
 
 from recurrences import gru, largest_difference, reference
@@ -47,7 +47,7 @@ def on_a_gpu(barely_optimised):
     jax.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "default_backend", lambda: "gpu")
-        patch.setattr("parallel_rnn._worth.SHORTEST_ON_GPU", SHORTEST)
+        patch.setattr("parallel_rnn._automatic.worth.SHORTEST_ON_GPU", SHORTEST)
         yield
 
 

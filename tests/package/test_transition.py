@@ -19,7 +19,7 @@ from parallel_rnn import (
     Zero,
     solve,
 )
-from parallel_rnn._flat import flatten_recurrence
+from parallel_rnn._recurrence.flat import flatten_recurrence
 
 from recurrences import cell_table, gru, largest_difference, pair, temporary_bytes
 

@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from parallel_rnn import cells
-from parallel_rnn._flat import flatten_recurrence
-from parallel_rnn._solve import one_input
-from parallel_rnn._worth import (
+from parallel_rnn._automatic.worth import (
     MANY,
     SHORTEST,
     SHORTEST_OF_WIDE,
@@ -16,6 +14,8 @@ from parallel_rnn._worth import (
     most_series_for_chunks,
     shortest_for_chunks,
 )
+from parallel_rnn._calls.solve import one_input
+from parallel_rnn._recurrence.flat import flatten_recurrence
 
 X = (1, 8)
 

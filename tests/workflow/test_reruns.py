@@ -26,7 +26,7 @@ HARMLESS = [
         '"""This is what the first run of',
     ),
     ("experiments/harness/outcome.py", "def first_below(", "\n\ndef first_below("),
-    ("src/parallel_rnn/_solve.py", "import jax\n", "import jax  # of course\n"),
+    ("src/parallel_rnn/_calls/solve.py", "import jax\n", "import jax  # of course\n"),
     (TIMING, '"""Programs are compiled', '"""All programs are compiled'),
 ]
 
@@ -83,7 +83,7 @@ def test_a_method_restarts_those_that_select_it(finished):
 
 
 def test_a_solver_restarts_all_that_solve(finished):
-    path = "src/parallel_rnn/_solve.py"
+    path = "src/parallel_rnn/_calls/solve.py"
     with edited(finished, path, "import jax\n", "import jax\n\nCHANGED = 1\n"):
         names = {one.name for one in catalogue.EXPERIMENTS} - {"baselines"}
         assert measuring(run_smoke(finished, "-n")) == names | {
@@ -93,7 +93,7 @@ def test_a_solver_restarts_all_that_solve(finished):
 
 
 def test_a_touched_file_restarts_nothing(finished):
-    (finished / "src" / "parallel_rnn" / "_solve.py").touch()
+    (finished / "src" / "parallel_rnn" / "_calls" / "solve.py").touch()
     assert "Nothing to be done" in run_smoke(finished, "-n")
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._matrices import HIGHEST
+from .._linear.matrices import HIGHEST
 
 DType: TypeAlias = jnp.dtype | None
 Vector: TypeAlias = Float[Array, " D"]

@@ -1,0 +1,1 @@
+"""Which method pays for a recurrence: a search by measurement."""

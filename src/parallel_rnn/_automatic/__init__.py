@@ -1,0 +1,1 @@
+"""What is chosen where a user leaves the choice to the package."""

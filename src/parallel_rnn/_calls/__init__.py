@@ -1,0 +1,1 @@
+"""The functions that users call, and what can be wrong with a call."""

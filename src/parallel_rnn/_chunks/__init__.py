@@ -1,0 +1,1 @@
+"""Chunks of a sequence that advance side by side."""

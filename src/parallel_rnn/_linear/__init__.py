@@ -1,0 +1,1 @@
+"""Linear recurrences, and the matrices they are made of."""

@@ -1,0 +1,1 @@
+"""When states are right."""

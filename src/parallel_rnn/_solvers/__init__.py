@@ -1,0 +1,1 @@
+"""The methods: one loop, and what each of them fills in."""
