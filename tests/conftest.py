@@ -16,22 +16,11 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-# Must come before the package is imported, so it stands in the outermost conftest. The entry
-# points are left out: they refuse wrong arguments in their own words.
-INSIDE = [
-    "_acceptance",
-    "_adjoint",
-    "_blocks",
-    "_carry",
-    "_damping",
-    "_finite",
-    "_flat",
-    "_iterate",
-    "_kalman",
-]
-INSIDE += ["_matrices", "_methods", "_pieces", "_program", "_forgetting", "_linearised"]
-INSIDE += ["_linear_scan", "_rounding", "_solution", "_solver", "_transition", "_window", "cells"]
-install_import_hook([f"parallel_rnn.{module}" for module in INSIDE], "beartype.beartype")
+# Must come before the package is imported, so it stands in the outermost conftest. The rooms of the
+# entry points are left out: they refuse wrong arguments in their own words.
+INSIDE = ("_finite", "_programs", "_linear", "_recurrence", "_right", "_solvers", "_chunks")
+INSIDE += ("_gradients", "cells")
+install_import_hook([f"parallel_rnn.{room}" for room in INSIDE], "beartype.beartype")
 
 
 def pytest_addoption(parser):

@@ -10,7 +10,7 @@ Inputs: TypeAlias = PyTree[Array]
 
 # Some states, apart in their parts: an array for each leaf of the state, and for the imaginary part
 # of one that is complex. Side by side on the last axis they are the states as vectors.
-Parts: TypeAlias = list[Float[Array, "*axes _"]]
+Parts: TypeAlias = list[Float[Array, "... _"]]
 
 # The Jacobians of all steps: dense, diagonal, or n blocks of size b with n b = D.
 Jacobians: TypeAlias = Float[Array, "T D D"] | Float[Array, "T D"] | Float[Array, "T b b n"]

@@ -104,8 +104,9 @@ def grown(finished, tmp_path_factory):
     (folder / "figures" / "mine.py").write_text(SCRIPT)
     (folder / "figures" / "captions" / "mine.rst").write_text("Squares.\n")
 
-    (folder / "src" / "parallel_rnn" / "_half.py").write_text(METHOD)
-    entry = 'Method("half_deer", "half-DEER", UNDAMPED, "parallel_rnn._half:half_deer"),'
+    (folder / "src" / "parallel_rnn" / "_solvers" / "half.py").write_text(METHOD)
+    made_by = "parallel_rnn._solvers.half:half_deer"
+    entry = f'Method("half_deer", "half-DEER", UNDAMPED, "{made_by}"),'
     opening = "REGISTERED = (\n"
     replace(folder / "experiments/harness/methods.py", opening, f"{opening}    {entry}\n")
     selected = "methods: [sequential, unrolled, deer, quasi_deer, chunks"
@@ -138,7 +139,7 @@ def test_as_many_files_are_touched_as_the_guides_say(grown):
     )
     touched = {line[3:] for line in answer.stdout.splitlines()}
     method = {
-        "src/parallel_rnn/_half.py",
+        "src/parallel_rnn/_solvers/half.py",
         "experiments/harness/methods.py",
         "config/scale_smoke.yaml",
     }

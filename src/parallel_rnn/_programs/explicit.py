@@ -13,15 +13,15 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from .._types import Inputs, State
+from .._types import Inputs
 from .program import closed
 from .static import unwrapped
 
 
 def left_to_compiler(
     fn: Callable[..., PyTree],
-    f: Callable,
-    s0: State,
+    f: PyTree,
+    s0: PyTree,
     xs: Inputs,
     *others: PyTree,
     specs: Callable[[], PyTree],
@@ -67,7 +67,7 @@ class _OnExplicitAxes(eqx.Module):
         return jax.sharding.explicit_axes(call, axes=self.axes, in_sharding=specs)(arrays, *args)
 
 
-def _opened(f: Callable, state_type: State, x_type: PyTree, axes: tuple[str, ...]) -> Callable:
+def _opened(f: Callable, state_type: PyTree, x_type: PyTree, axes: tuple[str, ...]) -> Callable:
     """`f` as it may be called where the axes are automatic.
 
     The arrays of a PyTree, such as a cell, come in as arguments. What a function closes over

@@ -1,17 +1,19 @@
 """A loop that writes into large arrays where they stand, under `vmap` too."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Int, PyTree
 
 from .program import Program, closed
 from .varying import axes_of, varying_over
 
 Arrays = TypeVar("Arrays")
 Carry = TypeVar("Carry")
+# A number; in programs for more than one shape an expression, whose type JAX keeps to itself.
+Size: TypeAlias = Any
 
 
 def while_writing(
@@ -55,7 +57,7 @@ def _run(programs: tuple[Program, Program], arrays: PyTree, carry: Carry) -> tup
         return jax.lax.while_loop(lambda now: goes_on(now[0], now[2]), body, start)[1:]
 
     @run.def_vmap
-    def _(size: int, is_batched: list, programs: PyTree, arrays: PyTree, carry: Carry):
+    def _(size: Size, is_batched: list, programs: PyTree, arrays: PyTree, carry: Carry):
         axes = jax.tree.map(lambda batched: 0 if batched else None, is_batched[0])
 
         def some_goes_on(n: Array, carry: Carry) -> Array:
@@ -81,10 +83,10 @@ def _run(programs: tuple[Program, Program], arrays: PyTree, carry: Carry) -> tup
     return run(programs, arrays, carry)
 
 
-def _of_each(size: int, tree: PyTree, is_batched: PyTree) -> PyTree:
+def _of_each(size: Size, tree: PyTree, is_batched: PyTree) -> PyTree:
     """Arrays that have the axis of a batch, those that lack it repeated along it."""
 
-    def repeated(leaf: Array, batched: bool) -> Array:
+    def repeated(leaf: ArrayLike, batched: bool) -> ArrayLike:
         return leaf if batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
 
     return jax.tree.map(repeated, tree, is_batched)
@@ -110,7 +112,7 @@ def _written(array: Array, part: Array, index: Int[Array, ""], axis: int) -> Arr
         return update(array, part, index)
 
     @write.def_vmap
-    def _(size: int, is_batched: list, array: Array, part: Array, index: Array):
+    def _(size: Size, is_batched: list, array: Array, part: Array, index: Array):
         array, part = _of_each(size, (array, part), tuple(is_batched[:2]))
         if is_batched[2]:
             return jax.vmap(update)(array, part, index), True

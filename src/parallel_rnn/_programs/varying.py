@@ -10,7 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, PyTree
+from jaxtyping import ArrayLike, PyTree
 
 
 def axes_of(tree: PyTree) -> frozenset[Any]:
@@ -51,7 +51,7 @@ def type_of(fn: Callable[..., PyTree], *args: PyTree) -> PyTree:
 def varying_over(axes: frozenset[Any], tree: PyTree) -> PyTree:
     """The same arrays, varying over these axes as well."""
 
-    def vary(leaf: Array) -> Array:
+    def vary(leaf: ArrayLike) -> ArrayLike:
         missing = axes - axes_of(leaf)
         return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
 
