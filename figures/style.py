@@ -78,6 +78,7 @@ LOOKS: dict[str, tuple[str, Marker, Line]] = {
     "windowed_quasi_deer": ("#8C510A", "d", (0, (2, 1, 1, 1))),
     "block_quasi_deer": ("#44AA99", "8", (0, (7, 1, 1, 1))),
     "inputs_first_unrolled": ("#A0A0A0", star(4), (0, (8, 1, 2, 1))),
+    "by_default": ("#1B7837", star(7), (0, (14, 2, 1, 2))),
     "dense_chunks": ("#7A1030", star(6), (0, (5, 1, 1, 1, 1, 1))),
 }
 # Methods that are registered without a look of their own take these, one after another.

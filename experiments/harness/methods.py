@@ -16,9 +16,10 @@ UNDAMPED = "undamped"  # nothing more
 DAMPED = "damped"  # a damping λ
 WINDOWED = "windowed"  # the length of a window
 CHUNKED = "chunked"  # the length of a chunk
+DEFAULT = "default"  # nothing: `solve` chooses chunks, windows and the method
 SCAN = "scan"  # nothing: another form of the sequential method, with the same answer
 SPECIAL = "special"  # something that the experiment that names it gives
-KINDS = (SEQUENTIAL, SCAN, UNDAMPED, DAMPED, WINDOWED, CHUNKED, SPECIAL)
+KINDS = (SEQUENTIAL, SCAN, UNDAMPED, DAMPED, WINDOWED, CHUNKED, DEFAULT, SPECIAL)
 
 
 class Method(NamedTuple):
@@ -66,6 +67,7 @@ REGISTERED = (
     Method("inputs_first_unrolled", "sequential, inputs first, unrolled", SCAN, None),
     Method("chunks", "chunks", CHUNKED, "parallel_rnn:QuasiDEER"),
     Method("dense_chunks", "dense chunks", CHUNKED, "parallel_rnn:DEER"),
+    Method("by_default", "solve by default", DEFAULT, "parallel_rnn:QuasiDEER"),
 )
 METHODS = {method.name: method for method in REGISTERED}
 # What figures call the form of the sequential method that is the fastest in a cell.

@@ -91,10 +91,21 @@ def chunked(name: str, chunk: int) -> Method:
     return method
 
 
+def by_default(name: str) -> Method:
+    """`solve` as users call it first: with a registered method and no options."""
+
+    def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+        del tolerance
+        return newton(registry.METHODS[name].build(), cell, start, inputs)
+
+    return method
+
+
 # The methods that need a tolerance at most.
 METHODS: dict[str, Method] = {
     **{name: stepped(name) for name in registry.selected([registry.SEQUENTIAL, registry.SCAN])},
     **{name: undamped(name) for name in registry.selected([registry.UNDAMPED])},
+    **{name: by_default(name) for name in registry.selected([registry.DEFAULT])},
 }
 
 

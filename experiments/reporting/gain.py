@@ -18,7 +18,12 @@ from experiments.reporting.results import NotMeasured, Results
 
 # Batch size and state size: those of the right end of the paper's Figure 2.
 BATCH, DIM = 16, 64
-COLOURS = {BEST_SCAN: "#777777", "quasi_deer": "#0072b2", "chunks": "#c0103c"}
+COLOURS = {
+    BEST_SCAN: "#777777",
+    "quasi_deer": "#0072b2",
+    "chunks": "#c0103c",
+    "by_default": "#1b7837",
+}
 ABOUT = (
     "How many times as fast as plain jax.lax.scan the states of an untrained GRU are found "
     f"(batch size {BATCH}, D = {DIM})"

@@ -43,6 +43,11 @@ def chunks(source: Results) -> str:
     return _compared(source, "chunks")
 
 
+def by_default(source: Results) -> str:
+    """The same for `solve` without options."""
+    return _compared(source, "by_default")
+
+
 def _compared(source: Results, method: str) -> str:
     first, *others = [_at_longest(source, method, batch, dim) for batch, dim in CELLS]
     ratio, where = first
@@ -87,4 +92,4 @@ def argru(source: Results) -> str:
     )
 
 
-PARTS = (scaling, chunks, update, argru)
+PARTS = (scaling, chunks, by_default, update, argru)

@@ -432,6 +432,13 @@ INFINITE = float("inf")
             "9 times as fast in the median (9 to 9 over 1 widths, T = 100)",
         ),
         (
+            "least_speedup_on_long_sequences",
+            {"batch": 1, "method": "chunks", "over": "best_scan"},
+            {"gru_scaling": CHUNKED},
+            {"chunks": 1},
+            "1 times as fast at least, at D = 4, T = 100; 3 at most, over 2 widths",
+        ),
+        (
             "chunks_depth",
             {"system": "gru"},
             {"chunks": CHUNKS},

@@ -85,14 +85,30 @@ def time_ratios(source: Results, batch: int, method: str, other: str) -> Column:
 
 def speedup_on_long_sequences(source: Results, batch: int, method: str, over: str) -> Measurement:
     """Another method's time over a method's: the median over all D at the largest T of each."""
-    ratios = time_ratios(source, batch, method, over)
-    longest = ratios.groupby("dim").tail(1)
+    longest = _on_long_sequences(source, batch, method, over)
     length = longest.index.get_level_values("length").max()
     text = (
         f"{number(longest.median())} times as fast in the median ({number(longest.min())} to "
         f"{number(longest.max())} over {len(longest)} widths, T = {length:,})"
     )
     return measured({method: float(longest.median())}, text, SCALING)
+
+
+def least_speedup_on_long_sequences(
+    source: Results, batch: int, method: str, over: str
+) -> Measurement:
+    """Another method's time over a method's: the smallest over all D at the largest T of each."""
+    longest = _on_long_sequences(source, batch, method, over)
+    worst: Any = longest.idxmin()
+    text = (
+        f"{number(longest.min())} times as fast at least, at {_at(*worst)}; "
+        f"{number(longest.max())} at most, over {len(longest)} widths"
+    )
+    return measured({method: float(longest.min())}, text, SCALING)
+
+
+def _on_long_sequences(source: Results, batch: int, method: str, over: str) -> Column:
+    return time_ratios(source, batch, method, over).groupby("dim").tail(1)
 
 
 def iterations_ratio(source: Results, batch: int) -> Measurement:

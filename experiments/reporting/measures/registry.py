@@ -19,6 +19,7 @@ _FUNCTIONS: tuple[Callable[..., Measurement], ...] = (
     gru.rounding_difference,
     gru.parallel_wins,
     gru.speedup_on_long_sequences,
+    gru.least_speedup_on_long_sequences,
     argru.argru_iterations,
     argru.argru_order,
     argru.argru_times,
