@@ -214,6 +214,18 @@ def test_a_jump_of_f_is_no_rounding():
 # How a solve ends.
 
 
+def test_a_guess_is_judged_where_no_step_is_allowed():
+    """Also one that another program found, which rounds in another way."""
+    cell, s0, xs = gru(3, 200)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (200, 3))
+    near = reference(cell, s0, xs) * (1 + signs * np.finfo(float).eps)
+    found = solve(cell, s0, xs, guess=near, max_steps=0)
+    assert found.stats["roundings"] > 0 and jnp.array_equal(found.value, near)
+    off = near.at[100:].add(1e-12)
+    found = solve(cell, s0, xs, guess=off, max_steps=0, throw=False)
+    assert found.result != RESULTS.successful and found.stats["num_verified"] == 100
+
+
 def test_stats_tell_why_it_ended():
     cell, s0, xs = gru(4, 100)
 

@@ -158,7 +158,9 @@ class Rounding(AbstractAcceptance):
         more = guess.num_good >= memory.num_frozen + max(LEAST_RUN, int(RUN_PER_STEP * length))
         worth = jnp.where(guess.num_near == length, ~falling, more)
         new = evidence.last | worth | ~jnp.all(jnp.isfinite(following))
-        return new & (evidence.step > 0) & (guess.num_exact < length)
+        # A guess is rarely right, and not worth a measurement unless no step may follow.
+        possible = (evidence.step > 0) | evidence.last
+        return new & possible & (guess.num_exact < length)
 
     def _size(self, evidence: Evidence) -> Float[Array, " T"]:
         """The largest entry of the two states that a step joins.
