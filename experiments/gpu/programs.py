@@ -13,7 +13,7 @@ from experiments.problems.gru import (
     WHOLE_SEQUENCE,
     Rollout,
     cell_shapes,
-    newton,
+    solved,
 )
 from parallel_rnn import AbstractAdjoint, ImplicitAdjoint, IteratedAdjoint
 
@@ -66,7 +66,7 @@ def _roll_out(cell: Cell, gru: Any, start: jax.Array, inputs: jax.Array) -> Roll
     solver = method.build(*damping, **LIMITS)
     options = {"window": cell.window} if method.kind == registry.WINDOWED else WHOLE_SEQUENCE
     adjoint = adjoint_like(cell.method, options["window"])
-    return newton(solver, gru, start, inputs, adjoint=adjoint, **options)
+    return solved(gru, start, inputs, solver=solver, adjoint=adjoint, **options)
 
 
 def adjoint_like(method: str, window: int | None) -> AbstractAdjoint:

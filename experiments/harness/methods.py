@@ -67,7 +67,7 @@ REGISTERED = (
     Method("inputs_first_unrolled", "sequential, inputs first, unrolled", SCAN, None),
     Method("chunks", "chunks", CHUNKED, "parallel_rnn:QuasiDEER"),
     Method("dense_chunks", "dense chunks", CHUNKED, "parallel_rnn:DEER"),
-    Method("by_default", "solve by default", DEFAULT, "parallel_rnn:QuasiDEER"),
+    Method("by_default", "solve by default", DEFAULT, None),
 )
 METHODS = {method.name: method for method in REGISTERED}
 # What figures call the form of the sequential method that is the fastest in a cell.

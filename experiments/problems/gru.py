@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from experiments.harness import methods as registry
 from experiments.problems import scans
-from parallel_rnn import RESULTS, AbstractSolver, solve
+from parallel_rnn import RESULTS, solve
 from parallel_rnn.cells import GRUCell
 
 # Options of `solve` with which the paper evaluates a method.
@@ -73,7 +73,7 @@ def undamped(name: str) -> Method:
 
     def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
         solver = registry.METHODS[name].build(atol=tolerance, rtol=0.0)
-        return newton(solver, cell, start, inputs, **WHOLE_SEQUENCE)
+        return solved(cell, start, inputs, solver=solver, **WHOLE_SEQUENCE)
 
     return method
 
@@ -86,36 +86,31 @@ def chunked(name: str, chunk: int) -> Method:
 
     def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
         del tolerance
-        return newton(registry.METHODS[name].build(), cell, start, inputs, chunk=chunk)
+        solver = registry.METHODS[name].build()
+        return solved(cell, start, inputs, solver=solver, chunk=chunk)
 
     return method
 
 
-def by_default(name: str) -> Method:
-    """`solve` as users call it first: with a registered method and no options."""
-
-    def method(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
-        del tolerance
-        return newton(registry.METHODS[name].build(), cell, start, inputs)
-
-    return method
+def by_default(cell: GRUCell, start: Array, inputs: Array, tolerance: float) -> Rollout:
+    """`solve` as users call it first. A solver that is named would be taken at its word."""
+    del tolerance
+    return solved(cell, start, inputs)
 
 
 # The methods that need a tolerance at most.
 METHODS: dict[str, Method] = {
     **{name: stepped(name) for name in registry.selected([registry.SEQUENTIAL, registry.SCAN])},
     **{name: undamped(name) for name in registry.selected([registry.UNDAMPED])},
-    **{name: by_default(name) for name in registry.selected([registry.DEFAULT])},
+    **dict.fromkeys(registry.selected([registry.DEFAULT]), by_default),
 }
 
 
-def newton(
-    solver: AbstractSolver, cell: GRUCell, start: Array, inputs: Array, **options: Any
-) -> Rollout:
+def solved(cell: GRUCell, start: Array, inputs: Array, **options: Any) -> Rollout:
     """All series of a batch, each solved with these options of `solve`."""
 
     def one(start, inputs):
-        solution = solve(cell, start, inputs, solver=solver, throw=False, **options)
+        solution = solve(cell, start, inputs, throw=False, **options)
         converged = solution.result == RESULTS.successful
         return solution.value, solution.stats["num_steps"], converged
 
