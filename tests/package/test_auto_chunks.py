@@ -107,6 +107,23 @@ def test_a_batch_takes_chunks_where_all_series_forget():
     assert largest_difference(found.value, jax.vmap(wanted)(mixed)) < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("sizes", "are_few"), [((15,), True), ((16,), False), ((3, 5), True), ((4, 4), False)]
+)
+def test_many_series_take_their_steps_without_a_trial(sizes, are_few):
+    """Which would need the memory of several times all states."""
+    cell, s0, xs = gru(4, LENGTH, "float32")
+
+    def run(xs):
+        return solve(cell, s0, xs)
+
+    for size in sizes:
+        run, xs = jax.vmap(run), jnp.broadcast_to(xs, (size, *xs.shape))
+    assert jnp.all((run(xs).stats["num_steps"] > 0) == are_few)
+    needed = temporary_bytes(lambda xs: run(xs).value, xs)
+    assert (needed > 3 * xs.nbytes) == are_few
+
+
 def test_lengths_order_and_the_outputs_of_a_scan():
     cell, s0, xs = gru(3, LENGTH)
     solution = solve_batch(cell, jnp.stack([s0, s0]), jnp.stack([xs, -xs]), lengths=[LENGTH, 100])

@@ -8,7 +8,8 @@ trial. A GPU takes all chunks at once in the time of one, so there a sweep of al
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -65,19 +66,32 @@ SHORTEST_CHUNK_ON_GPU, LONGEST_CHUNK_ON_GPU = WARM_UP, 128
 # and LSTMs, batches of 1 to 64 series).
 WIDE_IN_TURN, WIDE_IN_CHUNKS = 16, 64
 
+# From the arrays of a window to its states.
+Search: TypeAlias = Callable[[PyTree], Iterate]
+
 
 class ChunkedIfForgetful(AbstractSolver):
     """Chunks where f forgets, and one step after another where it does not.
 
-    What f forgets needs no Jacobian to join chunks.
+    What f forgets needs no Jacobian to join chunks. Many series under `vmap` take their steps in
+    turn without a trial, which alone would need the memory of several times all states.
     """
 
     chunked: Chunked
+    in_turn: Sequential
 
     def run(self, window, max_steps, loop):
-        del max_steps, loop
-        swept = self.chunked.run_where(self._pays(window), window, SWEEPS)
-        return _in_turn_unless(_of_batch(swept.verdict.accepted), window, swept)
+        arrays, rest = eqx.partition(window, eqx.is_array)
+
+        def few(arrays: PyTree) -> Iterate:
+            window = eqx.combine(arrays, rest)
+            swept = self.chunked.run_where(self._pays(window), window, SWEEPS)
+            return _in_turn_unless(_of_batch(swept.verdict.accepted), window, swept)
+
+        def many(arrays: PyTree) -> Iterate:
+            return self.in_turn.run(eqx.combine(arrays, rest), max_steps, loop)
+
+        return _of_few(few, many, most_series_for_chunks(window.recurrence), arrays)
 
     def _pays(self, window: Window) -> Bool[Array, ""]:
         """Whether the repairs of chunks are likely to end early.
@@ -90,10 +104,10 @@ class ChunkedIfForgetful(AbstractSolver):
         starts = jnp.stack([right, window.s0])
         num_chunks = math.ceil(len(window.guess) / size)
         few = jnp.arange(min(TRIED, num_chunks) - 1, num_chunks, TRIED)
-        pays, most = jnp.asarray(True), most_series_for_chunks(window.recurrence)
+        pays = jnp.asarray(True)
         for chunks in (jnp.zeros(1, int), few):
             number = steps_to_forget(window, size, chunks, starts, pays)
-            pays = _of_batch(number <= WARM_UP + DEEPEST_REPAIR * size, most)
+            pays = _of_batch(number <= WARM_UP + DEEPEST_REPAIR * size)
         return pays
 
     def has_tolerance(self) -> bool:
@@ -285,10 +299,11 @@ def _fastest(length: int, recurrence: FlatRecurrence, otherwise: AbstractSolver)
 
 
 def _fastest_on_cpu(length: int, recurrence: FlatRecurrence) -> AbstractSolver:
+    in_turn = Projected() if projecting_pays(recurrence) else Sequential()
     if length < shortest_for_chunks(recurrence) or not chunks_pay(recurrence):
-        return Projected() if projecting_pays(recurrence) else Sequential()
+        return in_turn
     size = max(SHORTEST_CHUNK, math.ceil(length / num_chunks_of(length)))
-    return ChunkedIfForgetful(Chunked(Jacobi(), size))
+    return ChunkedIfForgetful(Chunked(Jacobi(), size), in_turn)
 
 
 def chunk_on_gpu(length: int) -> int:
@@ -358,8 +373,31 @@ def is_left_open(options: Any) -> bool:
     )
 
 
-def _of_batch(flag: Bool[Array, ""], most: float = math.inf) -> Bool[Array, ""]:
-    """The flag; under `vmap`, whether all series have it, and are fewer than `most`.
+def _of_few(few: Search, many: Search, most: int, window: PyTree) -> Iterate:
+    """`few(window)`; under `vmap`, `many(window)` where there are `most` series or more.
+
+    A batch whose size is not known yet may be any.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def run(window: PyTree) -> Iterate:
+        return few(window)
+
+    @run.def_vmap
+    def _(size: Any, is_batched: list, window: PyTree) -> tuple[Iterate, PyTree]:
+        axes = jax.tree.map(lambda batched: 0 if batched else None, is_batched[0])
+        all_few, all_many = (jax.vmap(search, (axes,)) for search in (few, many))
+        if isinstance(size, int) and size < most:
+            found = _of_few(all_few, all_many, math.ceil(most / size), window)
+        else:
+            found = all_many(window)
+        return found, jax.tree.map(lambda _: True, found)
+
+    return run(window)
+
+
+def _of_batch(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """The flag; under `vmap`, whether all series have it.
 
     It is the same for all series then, so their loops end together.
     """
@@ -369,10 +407,8 @@ def _of_batch(flag: Bool[Array, ""], most: float = math.inf) -> Bool[Array, ""]:
         return flag
 
     @together.def_vmap
-    def _(size: int, is_batched: list, flag: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
-        del is_batched
-        # A batch whose size is not known yet may be any.
-        are_few = most == math.inf or (isinstance(size, int) and size < most)
-        return _of_batch(jnp.all(flag) & are_few, most), False
+    def _(size: Any, is_batched: list, flag: Bool[Array, " B"]) -> tuple[Bool[Array, ""], bool]:
+        del size, is_batched
+        return _of_batch(jnp.all(flag)), False
 
     return together(flag)
