@@ -24,7 +24,7 @@ from parallel_rnn import (
 
 from recurrences import largest_difference, reference
 
-pytestmark = pytest.mark.usefixtures("chunks_of_short_sequences")
+pytestmark = pytest.mark.usefixtures("barely_optimised", "chunks_of_short_sequences")
 LENGTH = 300
 WEIGHTS = np.linspace(-1.3, 0.9, 3)
 REFUSED = "`f` asks other series or devices, along 'series'"

@@ -12,7 +12,7 @@ from parallel_rnn._automatic.worth import HIDDEN_IN_PART
 
 from recurrences import largest_difference, reference
 
-pytestmark = pytest.mark.usefixtures("chunks_of_short_sequences")
+pytestmark = pytest.mark.usefixtures("barely_optimised", "chunks_of_short_sequences")
 LENGTH = 1000
 
 

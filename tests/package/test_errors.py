@@ -39,6 +39,8 @@ from parallel_rnn._renamed import takes_old_name
 
 from recurrences import assert_same_solution, gru, largest_difference, reference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 XS = [[0.0, 0.0, 0.0]] * 5
 
 

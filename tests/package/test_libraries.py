@@ -8,6 +8,8 @@ from parallel_rnn import solve
 
 from recurrences import largest_difference, reference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 SIZE, LENGTH = 4, 20
 
 

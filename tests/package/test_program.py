@@ -9,6 +9,8 @@ from parallel_rnn._programs.program import CUTS, closed, equations_of
 
 from recurrences import largest_difference, reference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 
 def weights():
     return jax.random.normal(jax.random.key(0), (12, 4)) / 4

@@ -22,6 +22,8 @@ from parallel_rnn import (
 
 from recurrences import gru, largest_difference, pair, reference
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 SOLVERS = [DEER(), QuasiDEER()]
 
 

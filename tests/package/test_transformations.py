@@ -25,6 +25,8 @@ from parallel_rnn import (
 
 from recurrences import run_alone
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 T, D = 8, 2
 ITERATED = QuasiDEER()
 W = np.array([[0.3, -0.5], [0.4, 0.2]])

@@ -17,6 +17,8 @@ from parallel_rnn._automatic.worth import (
 from parallel_rnn._calls.solve import one_input
 from parallel_rnn._recurrence.flat import flatten_recurrence
 
+pytestmark = pytest.mark.usefixtures("barely_optimised")
+
 X = (1, 8)
 
 
