@@ -124,6 +124,12 @@ def test_many_series_take_their_steps_without_a_trial(sizes, are_few):
     assert (needed > 3 * xs.nbytes) == are_few
 
 
+def test_a_batch_may_be_empty():
+    cell, s0, xs = gru(4, LENGTH, "float32")
+    found = jax.vmap(lambda xs: solve(cell, s0, xs, throw=False).value)(xs[None][:0])
+    assert found.shape == (0, LENGTH, 4)
+
+
 def test_lengths_order_and_the_outputs_of_a_scan():
     cell, s0, xs = gru(3, LENGTH)
     solution = solve_batch(cell, jnp.stack([s0, s0]), jnp.stack([xs, -xs]), lengths=[LENGTH, 100])

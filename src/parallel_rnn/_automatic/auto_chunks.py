@@ -388,7 +388,7 @@ def _of_few(few: Search, many: Search, most: int, window: PyTree) -> Iterate:
         axes = jax.tree.map(lambda batched: 0 if batched else None, is_batched[0])
         all_few, all_many = (jax.vmap(search, (axes,)) for search in (few, many))
         if isinstance(size, int) and size < most:
-            found = _of_few(all_few, all_many, math.ceil(most / size), window)
+            found = _of_few(all_few, all_many, math.ceil(most / max(size, 1)), window)
         else:
             found = all_many(window)
         return found, jax.tree.map(lambda _: True, found)
