@@ -41,7 +41,7 @@ def room(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[Path]:
-    """The modules of its own house that a file imports."""
+    """The modules of its own house that a file imports, without `.py`."""
     house = house_of(path)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -50,7 +50,7 @@ def imported(path: Path) -> Iterator[Path]:
             for file in (place / alias.name for alias in node.names):
                 found = file if file.is_dir() or file.with_suffix(".py").is_file() else place
                 if found.is_relative_to(house):
-                    yield found.with_suffix(".py") if found.with_suffix(".py").is_file() else found
+                    yield found
 
 
 def allowed(path: Path) -> tuple[str, ...]:
